@@ -1,0 +1,27 @@
+"""Shared settings of the test suite."""
+
+import os
+
+import pytest
+import torch
+from hypothesis import settings
+
+settings.register_profile("book", deadline=None, max_examples=25, derandomize=True)
+settings.load_profile("book")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Two cores run two test processes; a test that spreads over both only slows its neighbour."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    """A fresh generator with a fixed seed."""
+    return torch.Generator().manual_seed(0)
+
+
+def in_ci() -> bool:
+    """Tell whether this run is a CI run, where a missing tool is a failure and not a skip."""
+    return os.environ.get("CI", "").lower() not in {"", "0", "false"}
