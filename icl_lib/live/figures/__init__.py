@@ -1,0 +1,1 @@
+"""One module per live figure; :mod:`icl_lib.live` names them all."""

@@ -1,0 +1,12 @@
+"""The book's own Sphinx pieces: assets, page repairs, and pages made from data."""
+
+from typing import Any
+
+from icl_lib.sphinxext import assets, build_report, differs, live_figure, notation, repairs, scoreboard
+
+
+def setup(app: Any) -> dict[str, Any]:
+    """Register everything with Sphinx."""
+    for module in (assets, repairs, notation, scoreboard, differs, build_report, live_figure):
+        module.setup(app)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
