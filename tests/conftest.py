@@ -25,3 +25,15 @@ def generator() -> torch.Generator:
 def in_ci() -> bool:
     """Tell whether this run is a CI run, where a missing tool is a failure and not a skip."""
     return os.environ.get("CI", "").lower() not in {"", "0", "false"}
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """The system's Chromium, one for the tests of the live figures and of the site."""
+    api = pytest.importorskip("playwright.sync_api")
+    from browser import launch
+
+    with api.sync_playwright() as running:
+        started = launch(running)
+        yield started
+        started.close()

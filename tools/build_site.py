@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from jupyter_cache.base import CacheBundleIn
 
 CACHE = BUILD / ".jupyter_cache"
 STAMP = BUILD / "site.json"
+PLAIN = {**os.environ, "NO_COLOR": "1"}
 
 
 def site_key() -> str:
@@ -55,7 +57,9 @@ def run_sphinx(log: Path) -> int:
     start = "from jupyter_book.cli.main import main; main()"
     command = [sys.executable, "-c", start, "build", ".", "-W", "--keep-going"]
     with log.open("w", encoding="utf-8") as stream:
-        done = subprocess.run(command, cwd=ROOT, stdout=stream, stderr=subprocess.STDOUT)
+        done = subprocess.run(
+            command, cwd=ROOT, stdout=stream, stderr=subprocess.STDOUT, env=PLAIN, check=False
+        )
     return done.returncode
 
 

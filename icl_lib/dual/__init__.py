@@ -13,6 +13,7 @@ from icl_lib.dual.evaluate import (
 )
 from icl_lib.dual.factored import OuterSum
 from icl_lib.dual.record import Recording, record, record_linear
+from icl_lib.dual.runs import train_one_by_one, train_recorded
 from icl_lib.dual.steps import Step, step_weights, unroll
 
 __all__ = [
@@ -27,5 +28,7 @@ __all__ = [
     "relative_difference",
     "step_weights",
     "sum_by_group",
+    "train_one_by_one",
+    "train_recorded",
     "unroll",
 ]

@@ -14,7 +14,7 @@ How to add a figure
 5. Write ``tests/live/cases/<name>.py`` with a ``CASE``: how to make it, which keys to press on
    which control, and the torch function that gives the numbers expected from the new state.
 
-:func:`~icl_lib.live.panel.panel` is the other half of the room: sliders that drive Python code
+:func:`~icl_lib.live.panels.panel` is the other half of the room: sliders that drive Python code
 through the kernel. Whoever builds pages needs ``bundle.host_script()`` and ``bundle.stylesheet()``.
 """
 
@@ -22,13 +22,15 @@ import importlib
 
 FIGURES = {
     "AttentionTemperature": "attention_temperature",
+    "ParameterCount": "parameter_count",
     "Descent": "descent",
+    "MetaOptimizer": "meta_optimizer",
 }
 """Class name and module name of every live figure."""
 
-_OTHERS = {"BookFigure": "icl_lib.live.base", "panel": "icl_lib.live.panel"}
+_OTHERS = {"BookFigure": "icl_lib.live.base", "panel": "icl_lib.live.panels"}
 
-__all__ = ["FIGURES", *FIGURES, *_OTHERS]  # noqa: PLE0604
+__all__ = ["FIGURES", *FIGURES, *_OTHERS]
 
 
 def __getattr__(name: str):

@@ -1,4 +1,4 @@
-"""The Python half of a live figure: initial state, widget in a notebook, still picture on a page."""
+"""The Python half of a live figure: its state, its widget, its still picture."""
 
 import html
 import json
@@ -40,7 +40,9 @@ def plain(value, name: str = "value"):
         return [plain(item, f"{name}[{i}]") for i, item in enumerate(value)]
     if isinstance(value, dict):
         return {str(key): plain(item, f"{name}[{key!r}]") for key, item in value.items()}
-    raise TypeError(f"{name} must be numbers, strings, lists or a tensor, got {type(value).__name__}")
+    raise TypeError(
+        f"{name} must be numbers, strings, lists or a tensor, got {type(value).__name__}"
+    )
 
 
 class BookFigure(anywidget.AnyWidget):
@@ -55,9 +57,13 @@ class BookFigure(anywidget.AnyWidget):
     _module: ClassVar[str] = ""
 
     def __init_subclass__(cls, **options):
-        taken = sorted(set(vars(cls)) & {"keys", "layout", "comm", "tooltip", "tabbable", "widgets"})
+        taken = sorted(
+            set(vars(cls)) & {"keys", "layout", "comm", "tooltip", "tabbable", "widgets"}
+        )
         if taken:
-            raise TypeError(f"{cls.__name__}: widgets already use the name {taken[0]!r}; take another")
+            raise TypeError(
+                f"{cls.__name__}: widgets already use the name {taken[0]!r}; take another"
+            )
         super().__init_subclass__(**options)
 
     def __init__(self, **state):
@@ -104,8 +110,10 @@ class BookFigure(anywidget.AnyWidget):
         return state
 
     def html(self) -> str:
-        """Return the element for the static page, with the picture inside for want of JavaScript."""
-        state = html.escape(json.dumps(self.state(), sort_keys=True, ensure_ascii=False), quote=True)
+        """Return the element for the static page, with the still picture inside."""
+        state = html.escape(
+            json.dumps(self.state(), sort_keys=True, ensure_ascii=False), quote=True
+        )
         return (
             f'<icl-figure module="{self._module}" state="{state}">'
             f'<figure class="icl-still">{self.picture()}'

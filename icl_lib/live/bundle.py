@@ -18,9 +18,12 @@ from pathlib import Path
 from icl_lib.palette import ROLES
 
 HERE = Path(__file__).parent
-KIT_IMPORT = re.compile(r"""^import\s*\{([^}]*)\}\s*from\s*["']\./kit\.js["']\s*;?""", re.MULTILINE)
+KIT_IMPORT = re.compile(
+    r"""^import\s*\{([^}]*)\}\s*from\s*["']\./kit\.js["'][ \t]*;?""", re.MULTILINE
+)
 ANY_IMPORT = re.compile(
-    r"""^\s*import\b(?!\s*\.meta).*|\bimport\s*\(.*|^\s*export\b[^;\n]*\bfrom\s*["'].*""", re.MULTILINE
+    r"""^\s*import\b(?!\s*\.meta).*|\bimport\s*\(.*|^\s*export\b[^;\n]*\bfrom\s*["'].*""",
+    re.MULTILINE,
 )
 EXPORT = re.compile(r"^export\s+((?:async\s+)?function\*?|const|let|class)\s+(\w+)", re.MULTILINE)
 SOURCES_SLOT = re.compile(r"/\*ICL_SOURCES\*/ \{[^\n]*\};")

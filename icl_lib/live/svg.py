@@ -44,7 +44,9 @@ def text(x, y, content, *, anchor="start", role="text", size=12) -> str:
 
 def rect(x, y, width, height, role, *, opacity=None) -> str:
     """Return a filled rectangle."""
-    return node("rect", x=x, y=y, width=width, height=height, fill=paint(role), fill_opacity=opacity)
+    return node(
+        "rect", x=x, y=y, width=width, height=height, fill=paint(role), fill_opacity=opacity
+    )
 
 
 def line(x1, y1, x2, y2, role="muted", *, width=1, dash=None) -> str:

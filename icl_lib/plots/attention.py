@@ -69,7 +69,9 @@ def attention_maps(
     """
     all_axes = fig.subplots(1, len(panels), squeeze=False)[0]
     for axes, (title, weights) in zip(all_axes, panels.items(), strict=True):
-        weight_map(axes, theme, np.asarray(weights), rows, columns, numbers=numbers)
+        weights = np.asarray(weights)
+        top = max(1.0, weights.max())
+        weight_map(axes, theme, weights, rows, columns, numbers=numbers, top=top)
         axes.set_title(title)
         axes.set_xlabel("key: who answers", color=color("key", theme))
     all_axes[0].set_ylabel("query: who asks", color=color("query", theme))

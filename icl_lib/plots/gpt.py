@@ -132,3 +132,25 @@ def head_maps(
         axes.set_title(title)
         axes.set_xlabel("key", color=color("key", theme))
     all_axes[0].set_ylabel("query", color=color("query", theme))
+
+
+@figure(size=(6.4, 3.4))
+def cache_seconds(
+    fig, theme: Theme, lengths: ArrayLike, cached: ArrayLike, recomputed: ArrayLike
+) -> None:
+    """Draw the seconds that generation takes, with a cache and without.
+
+    Parameters
+    ----------
+    lengths
+        Numbers of generated tokens.
+    cached, recomputed
+        Seconds with remembered keys and values, and with everything computed anew.
+    """
+    axes = fig.subplots()
+    axes.plot(lengths, recomputed, "s--", color=color("error", theme), label="everything anew")
+    axes.plot(lengths, cached, "o-", color=color("query", theme), label="with a cache")
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("tokens generated")
+    axes.set_ylabel("seconds")
+    axes.legend()

@@ -20,7 +20,7 @@ def _band(ax, x, samples, theme, role, label, **line) -> None:
     ax.plot(x, middle, color=shade, label=label, **line)
 
 
-@figure(size=(6.4, 4.0))
+@figure(size=(6.4, 3.4))
 def split_segment(fig, theme, query_text, demonstrations, output, *, mass):
     """Draw the two parts of softmax attention and the output on the segment between them.
 
@@ -35,25 +35,22 @@ def split_segment(fig, theme, query_text, demonstrations, output, *, mass):
     ax = fig.subplots()
     ax.plot(*zip(a, b, strict=True), color=color("grid", theme), linewidth=3, zorder=1)
     ax.plot(*zip(a, out, strict=True), color=color("neutral", theme), linewidth=3, zorder=2)
-    ax.annotate(
-        f"λ = {mass:.2f} of the way",
-        (a + out) / 2,
-        xytext=(0, 12),
-        textcoords="offset points",
-        ha="right",
-    )
     marks = [
-        (a, "query", "o", "Attn(X): query text alone"),
-        (b, "key", "s", "Attn(X'): demonstrations alone"),
-        (out, "gold", "D", "Attn([X'; X]): what the head returns"),
+        (a, "query", "o", "Attn(X): query text alone, λ = 0"),
+        (b, "key", "s", "Attn(X'): demonstrations alone, λ = 1"),
+        (out, "gold", "D", f"Attn([X'; X]): λ = {mass:.2f} of the way"),
     ]
     for point, role, marker, label in marks:
-        ax.plot(*point, marker, color=color(role, theme), markersize=10, label=label, zorder=3)
-    span = np.abs(b - a).max()
-    ax.set_xlim(min(a[0], b[0]) - 0.4 * span, max(a[0], b[0]) + 0.4 * span)
-    ax.set_ylim(min(a[1], b[1]) - 0.2 * span, max(a[1], b[1]) + 0.25 * span)
-    ax.set(xlabel="first component of the output", ylabel="second component", aspect="equal")
-    fig.legend(loc="outside lower center", ncols=1)
+        shade = color(role, theme)
+        ax.plot(*point, marker, color=shade, markersize=10, zorder=3)
+        ax.annotate(
+            label, point, xytext=(12, 0), textcoords="offset points", color=shade, va="center"
+        )
+    low, high = np.minimum(a, b), np.maximum(a, b)
+    span = np.maximum(high - low, 1e-6)
+    ax.set_xlim(low[0] - 0.2 * span[0], high[0] + 1.4 * span[0])
+    ax.set_ylim(low[1] - 0.2 * span[1], high[1] + 0.2 * span[1])
+    ax.set(xlabel="first component of the output", ylabel="second component")
 
 
 @figure(size=(6.4, 4.2))
@@ -74,14 +71,14 @@ def relaxation_error(fig, theme, scales, relaxed, rescaled, taylor):
     _band(ax, x, rescaled, theme, "error", "the same, best rescaled", linestyle="--")
     _band(ax, x, taylor, theme, "value", "softmax to first order", linestyle="-.")
     ax.axhline(1, color=color("neutral", theme), linewidth=1.2)
-    ax.text(x[0], 1.25, "what an output of zero gives", color=color("muted", theme), fontsize=9)
+    ax.text(x[0], 1.8, "what an output of zero gives", color=color("muted", theme), fontsize=9)
     ax.set(xscale="log", yscale="log", xlabel="standard deviation of the scores")
     ax.set_ylabel("relative error against softmax")
     ax.legend(loc="lower right")
 
 
 @figure(size=(6.4, 3.8))
-def agreement(fig, theme, scales, measured, demonstrations):
+def relaxation_agreement(fig, theme, scales, measured, demonstrations):
     """Draw the cosine between the relaxed and the softmax output with its closed form.
 
     Parameters
@@ -106,7 +103,7 @@ def agreement(fig, theme, scales, measured, demonstrations):
 
 
 @figure(size=(6.4, 3.8))
-def growth(fig, theme, counts, relaxed, softmax):
+def relaxation_growth(fig, theme, counts, relaxed, softmax):
     """Draw how long the outputs of the relaxed head and of softmax get with more tokens.
 
     Parameters
@@ -141,10 +138,11 @@ def gradient_cosines(fig, theme, cosines, *, dimensions):
     ax.axvline(_array(cosines).mean(), color=color("predicted", theme), label="mean of all")
     ax.axvline(1, color=color("gold", theme), linestyle="--", label="constructed head")
     spread = 1 / math.sqrt(dimensions)
-    for side in (-spread, spread):
-        ax.axvline(side, color=color("muted", theme), linewidth=1, linestyle=":")
+    label = f"± 1/√{dimensions}: spread of random directions"
+    ax.axvline(-spread, color=color("error", theme), linewidth=1.5, linestyle=":", label=label)
+    ax.axvline(spread, color=color("error", theme), linewidth=1.5, linestyle=":")
     ax.set(xlim=(-1.05, 1.05), xlabel="cosine of ΔW with the gradient step", ylabel="random heads")
-    ax.legend(loc="upper left")
+    fig.legend(loc="outside lower center", ncols=3, fontsize=9)
 
 
 @figure(size=(6.4, 3.6))
@@ -170,7 +168,7 @@ def head_errors(fig, theme, groups):
 
 
 @figure(size=(5.6, 4.6))
-def carry_over(fig, theme, table):
+def carry_over_table(fig, theme, table):
     """Draw how an update made for one token serves every other, as a heat map with numbers.
 
     Parameters

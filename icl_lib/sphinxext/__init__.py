@@ -2,7 +2,15 @@
 
 from typing import Any
 
-from icl_lib.sphinxext import assets, build_report, differs, live_figure, notation, repairs, scoreboard
+from icl_lib.sphinxext import (
+    assets,
+    build_report,
+    differs,
+    live_figure,
+    notation,
+    repairs,
+    scoreboard,
+)
 
 
 def setup(app: Any) -> dict[str, Any]:

@@ -49,11 +49,11 @@ def write_assets(app: Any, config: Any) -> None:
     config.templates_path.append(str(TEMPLATES))
 
 
-def drop_unused_fonts(app: Any, error: Exception | None) -> None:
-    """Delete font files that every browser with the newer format ignores, and source maps."""
+def drop_unused(app: Any, error: Exception | None) -> None:
+    """Delete what no page asks for: a second format of fonts, source maps, template macros."""
     if error is None and app.builder.format == "html":
         static = Path(app.outdir) / "_static"
-        for pattern in ("**/*.ttf", "**/*.js.map"):
+        for pattern in ("**/*.ttf", "**/*.map", "*macros.html"):
             for file in static.glob(pattern):
                 file.unlink()
 
@@ -70,4 +70,4 @@ def setup(app: Any) -> None:
     app.add_css_file("book.css")
     app.connect("config-inited", write_assets)
     app.connect("html-page-context", live_pages_only, priority=400)
-    app.connect("build-finished", drop_unused_fonts)
+    app.connect("build-finished", drop_unused)

@@ -1,4 +1,4 @@
-"""The directive ``{differs-list}``: every place where the book departs from a paper, on one page."""
+"""The directive ``{differs-list}``: where the book departs from a paper, on one page."""
 
 from typing import Any
 

@@ -13,7 +13,7 @@ HEADER = ("Symbol", "Meaning", "Shape", "In code")
 FIELDS = {"symbol", "meaning", "shape", "code"}
 
 
-def load() -> dict[str, list[dict]]:
+def load() -> dict[str, dict]:
     """Return the groups of the notation table with their entries.
 
     Raises
@@ -33,7 +33,9 @@ def load() -> dict[str, list[dict]]:
 
 def identifiers() -> list[str]:
     """Return every code identifier that the table names."""
-    return [name for group in load().values() for entry in group["entries"] for name in entry["code"]]
+    return [
+        name for group in load().values() for entry in group["entries"] for name in entry["code"]
+    ]
 
 
 def _math(formula: str) -> nodes.Node:

@@ -15,7 +15,9 @@ DATA_IMAGE = re.compile(
     r'<img\b(?P<before>[^>]*?)\bsrc="data:(?P<mime>image/(?:svg\+xml|png));base64,(?P<data>[^"]*)"'
 )
 DESCRIPTION_LENGTH = 155
-FALLBACK = "An executable book on why GPT can learn from its prompt, and the tested library behind it."
+FALLBACK = (
+    "An executable book on why GPT can learn from its prompt, and the tested library behind it."
+)
 # Roles that docutils writes and that the accessibility checker rejects.
 ROLES = (
     ('<div role="list" class="citation-list">', '<div class="citation-list">'),
@@ -73,7 +75,9 @@ def repair_page(app: Any, page: str, template: str, context: dict, doctree: Any)
     ]
     if 'name="description"' not in context.get("metatags", ""):
         text = html.escape(description(doctree), quote=True)
-        context["metatags"] = f'{context.get("metatags", "")}\n<meta name="description" content="{text}" />'
+        context["metatags"] = (
+            f'{context.get("metatags", "")}\n<meta name="description" content="{text}" />'
+        )
 
 
 def share_html_handlers(app: Any) -> None:

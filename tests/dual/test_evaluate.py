@@ -10,6 +10,7 @@ from icl_lib.dual import (
     record_linear,
     relative_difference,
     sum_by_group,
+    train_one_by_one,
 )
 from icl_lib.optim import rules
 
@@ -22,15 +23,9 @@ def run(rule, *, examples=12, o=5, d=7, seed=0, **settings):
         layer.weight.zero_()
     xs = torch.randn(examples, d, generator=g, dtype=torch.float64)
     ys = torch.randn(examples, o, generator=g, dtype=torch.float64)
-    optimizer, raw = rule(layer.parameters(), **settings), []
-    for x, y in zip(xs, ys, strict=True):
-        optimizer.zero_grad()
-        out = layer(x)
-        out.retain_grad()
-        (out - y).square().sum().backward()
-        raw.append(-out.grad)
-        optimizer.step()
-    return layer.weight.detach(), OuterSum(torch.stack(raw), xs)
+    optimizer = rule(layer.parameters(), **settings)
+    raw = train_one_by_one(layer, optimizer, lambda a, b: (a - b).square().sum(), xs, ys)
+    return layer.weight.detach(), raw
 
 
 def test_contributions_add_up_to_the_update(generator):

@@ -3,8 +3,6 @@
 import importlib.util
 import json
 import math
-import os
-import shutil
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
@@ -13,17 +11,10 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import pytest
-
 from icl_lib.live.base import BookFigure
 from icl_lib.live.bundle import host_script, stylesheet
 
 HERE = Path(__file__).parent
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-)  # fmt: skip
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 
 
@@ -68,18 +59,13 @@ def cases() -> dict[str, Case]:
     return found
 
 
-def launch(playwright):
-    """Start the system's Chromium; without one skip, in CI fail."""
-    executable = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    if executable is None:
-        message = "no Chromium found; install the Debian package `chromium`"
-        in_ci = os.environ.get("CI", "").lower() not in {"", "0", "false"}
-        (pytest.fail if in_ci else pytest.skip)(message)
-    return playwright.chromium.launch(executable_path=executable, args=list(FLAGS))
-
-
 def write_page(folder: Path, figure: BookFigure) -> Path:
     """Write a page that holds the figure and nothing else; return its path."""
+    return write_html(folder, figure.html())
+
+
+def write_html(folder: Path, content: str) -> Path:
+    """Write a page with the scripts and styles of live figures around some HTML."""
     (folder / "icl-figures.js").write_text(host_script(), "utf-8")
     (folder / "icl-live.css").write_text(stylesheet(), "utf-8")
     page = folder / "index.html"
@@ -88,10 +74,10 @@ def write_page(folder: Path, figure: BookFigure) -> Path:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<title>A live figure</title><link rel="icon" href="data:,">'
         '<link rel="stylesheet" href="icl-live.css">'
-        '<style>body{font-family:sans-serif;margin:8px;background:#fff}'
+        "<style>body{font-family:sans-serif;margin:8px;background:#fff}"
         'html[data-theme="dark"] body{background:#14181e;color:#e6e9ed}</style>'
         '<script defer src="icl-figures.js"></script></head>'
-        f"<body><main><h1>A live figure</h1>{figure.html()}</main></body></html>",
+        f"<body><main><h1>A live figure</h1>{content}</main></body></html>",
         "utf-8",
     )
     return page
@@ -152,10 +138,10 @@ class Visit:
         """Return the traits as the page holds them now."""
         return self.page.evaluate("document.querySelector('icl-figure').state")
 
-    def numbers(self) -> dict[str, object]:
+    def numbers(self, inside: str = "icl-figure") -> dict[str, object]:
         """Return every key number that the figure shows, at full precision."""
         pairs = self.page.eval_on_selector_all(
-            "icl-figure output[data-value]",
+            f"{inside} output[data-value]",
             "nodes => nodes.map(n => [n.dataset.value, n.dataset.exact])",
         )
         assert len(dict(pairs)) == len(pairs), "two outputs carry the same data-value"
@@ -191,7 +177,9 @@ def assert_equal_numbers(shown: Mapping, expected: Mapping, tolerance: float = 1
     assert set(shown) == set(expected), "the figure and the reference name different numbers"
     for name in expected:
         ours, theirs = flat(shown[name]), flat(expected[name])
-        assert len(ours) == len(theirs), f"{name}: {len(ours)} numbers shown, {len(theirs)} expected"
+        assert len(ours) == len(theirs), (
+            f"{name}: {len(ours)} numbers shown, {len(theirs)} expected"
+        )
         for a, b in zip(ours, theirs, strict=True):
             same = a == b or math.isclose(a, b, rel_tol=tolerance, abs_tol=tolerance)
             assert same, f"{name}: the page shows {a!r}, torch gives {b!r}"

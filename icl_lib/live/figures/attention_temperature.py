@@ -85,8 +85,8 @@ class AttentionTemperature(BookFigure):
         best = max(range(len(weights)), key=weights.__getitem__)
         bits = -sum(w * math.log2(w) for w in weights if w > 0)
         return (
-            f"At temperature {self.temperature:g}, “{self.tokens[self.query]}” spreads its attention "
-            f"over {2**bits:.2f} tokens; the largest weight, {weights[best]:.2f}, "
+            f"At temperature {self.temperature:g}, “{self.tokens[self.query]}” spreads its "
+            f"attention over {2**bits:.2f} tokens; the largest weight, {weights[best]:.2f}, "
             f"is on “{self.tokens[best]}”."
         )
 

@@ -149,8 +149,8 @@ class Descent(BookFigure):
         path = self.path()
         limit = 2 * (1 + self.momentum) / self.curvature
         return (
-            f"With step size {self.step_size:g} and momentum {self.momentum:g}, {self.taken} steps of "
-            f"gradient descent take the loss from {self.loss(path[0]):.3g} to "
+            f"With step size {self.step_size:g} and momentum {self.momentum:g}, {self.taken} steps "
+            f"of gradient descent take the loss from {self.loss(path[0]):.3g} to "
             f"{self.loss(path[-1]):.3g}; step sizes above {limit:.3g} diverge."
         )
 
@@ -190,14 +190,14 @@ def _on_contours(figure: Descent) -> list[str]:
     outer = figure.loss([m + 1.2 * figure.reach, n]) + figure.loss([m, n + 0.6 * figure.reach])
     for share in (1, 0.5, 0.25, 0.1, 0.03):
         radius = [unit * math.sqrt(2 * share * outer / c) for c in (flat, steep)]
-        rings.append(
-            svg.node(
-                "ellipse", cx=210, cy=110, rx=radius[0], ry=radius[1], fill="none",
-                stroke=svg.paint("neutral"), stroke_opacity=0.6,
-            )  # fmt: skip
-        )
+        look = {"fill": "none", "stroke": svg.paint("neutral"), "stroke_opacity": 0.6}
+        rings.append(svg.node("ellipse", cx=210, cy=110, rx=radius[0], ry=radius[1], **look))
     points = [(210 + unit * (x - m), 110 - unit * (y - n)) for x, y in figure.path()]
-    return [*rings, svg.text(210, 230, figure.labels[0], anchor="middle"), *_trail(points)]
+    inside = "".join([*rings, *_trail(points)])
+    return [
+        svg.node("svg", inside, x=10, y=0, width=400, height=218, viewBox="10 0 400 218"),
+        svg.text(210, 236, figure.labels[0], anchor="middle"),
+    ]
 
 
 def _check(minimum, start, curvature, condition, step_size, momentum, steps) -> None:

@@ -49,7 +49,7 @@ export function number(x, digits = 3) {
   const size = Math.abs(x);
   let text;
   if (Number.isInteger(x) && size < 1e6) text = String(x);
-  else if (size !== 0 && (size < 1e-3 || size >= 1e6)) text = x.toExponential(digits - 1);
+  else if (size !== 0 && (size < 1e-3 || size >= 1e6)) text = Number(x.toPrecision(digits)).toExponential();
   else text = String(Number(x.toPrecision(digits)));
   return text.replace(/-/g, "−").replace("e+", "e");
 }

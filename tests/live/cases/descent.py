@@ -22,7 +22,9 @@ def reference(state: dict) -> dict:
         positions.append(x.detach().clone())
         optimizer.step()
     eta, beta = state["step_size"], state["momentum"]
-    companions = [torch.tensor([[1 + beta - eta * c, -beta], [1.0, 0.0]]).double() for c in curvature]
+    companions = [
+        torch.tensor([[1 + beta - eta * c, -beta], [1.0, 0.0]]).double() for c in curvature
+    ]
     below = [t for t, value in enumerate(losses) if value <= 0.01 * losses[0]]
     return {
         "taken": state["taken"],

@@ -1,0 +1,111 @@
+"""The book's protocols from a terminal: ``icl-lib train``, ``icl-lib params``, ``icl-lib claims``."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status.
+
+    Parameters
+    ----------
+    arguments
+        What stands after ``icl-lib``; those of the process when left out.
+
+    Returns
+    -------
+    int
+        0, or 1 after an error that the message explains; wrong usage exits with 2.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        return options.command(options)
+    except (KeyError, ValueError, OSError) as problem:
+        words = problem.args[0] if isinstance(problem, KeyError) else problem
+        print(f"icl-lib: {words}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="icl-lib", description="The book's protocols.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    train = commands.add_parser("train", help="train a network that the book ships")
+    train.add_argument("name", help="which one, for example regression-d5")
+    train.add_argument("--out", type=Path, help="file to write (default: NAME.safetensors)")
+    train.add_argument("--steps", type=_positive, help="stop after so many steps, write nothing")
+    train.add_argument("--fresh", action="store_true", help="do not go on from an interrupted run")
+    train.set_defaults(command=_train)
+
+    params = commands.add_parser("params", help="count the parameters of a model")
+    params.add_argument("preset", nargs="?", help="which one; all when left out")
+    params.set_defaults(command=_params)
+
+    claims = commands.add_parser("claims", help="list what the book claims and where it was read")
+    claims.add_argument("chapter", nargs="?", help="file stem of a chapter, or its beginning")
+    claims.set_defaults(command=_claims)
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected a positive whole number, got {text}")
+    return number
+
+
+def _train(options: argparse.Namespace) -> int:
+    from icl_lib import optim
+    from icl_lib.recipes import regression
+
+    recipe = regression.find(options.name)
+    if options.steps is not None:
+        run = recipe.train(
+            recipe.untrained(), steps=options.steps, callbacks=[optim.Progress(recipe.name)]
+        )
+        print(f"loss of the last step: {run.loss:.6g}")
+        return 0
+    out = options.out or Path(f"{recipe.name}.safetensors")
+    progress = out.with_suffix(".partial")
+    if options.fresh:
+        progress.unlink(missing_ok=True)
+    run, card = regression.train_and_save(
+        recipe, out, callbacks=[optim.Progress(recipe.name), optim.Checkpoint(progress, every=100)]
+    )
+    if run.interrupted:
+        return 1
+    progress.unlink(missing_ok=True)
+    print(f"{out}: {out.stat().st_size:,} bytes")
+    for name, value in card["metrics"].items():
+        print(f"  {name}: {value:.4g}")
+    return 0
+
+
+def _params(options: argparse.Namespace) -> int:
+    from icl_lib.models import presets
+
+    names = [options.preset] if options.preset else list(presets.PRESETS)
+    for name in names:
+        print(f"{name:<16} {presets.parameter_count(name):>18,}")
+    return 0
+
+
+def _claims(options: argparse.Namespace) -> int:
+    from icl_lib.claims import ledger
+
+    chapter = options.chapter or ""
+    chosen = [claim for claim in ledger().values() if claim.chapter.startswith(chapter)]
+    if not chosen:
+        known = ", ".join(sorted({claim.chapter for claim in ledger().values()})) or "none yet"
+        raise ValueError(f"no chapter with claims begins with {chapter!r}; there are {known}")
+    words = {"equal": "=", "relative": "≈", "at_most": "≤", "at_least": "≥"}
+    for claim in chosen:
+        print(f"{claim.chapter}  {claim.id}: {words[claim.kind]} {claim.value:g}")
+        print(f"    {claim.statement}\n    {claim.source}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,125 @@
+"""The book's Sphinx pieces, without building a site."""
+
+import base64
+import gzip
+import importlib
+import json
+
+import pytest
+from docutils import nodes
+
+from icl_lib import claims
+from icl_lib.sphinxext import notation, repairs, scoreboard
+from icl_lib.sphinxext.assets import copy_mathjax
+from icl_lib.sphinxext.tables import table
+from icl_lib.sphinxext.weights import packed, weigh
+
+
+def resolve(name: str):
+    """Import the longest module prefix of a dotted name and walk the rest as attributes."""
+    parts = name.split(".")
+    for cut in range(len(parts), 0, -1):
+        try:
+            found = importlib.import_module(".".join(parts[:cut]))
+        except ModuleNotFoundError:
+            continue
+        for attribute in parts[cut:]:
+            found = getattr(found, attribute)
+        return found
+    raise ModuleNotFoundError(name)
+
+
+@pytest.mark.parametrize("name", sorted(set(notation.identifiers())))
+def test_identifier_on_the_notation_page_exists(name):
+    assert callable(resolve(name))
+
+
+def test_data_picture_becomes_a_lazy_file_named_after_its_content(tmp_path):
+    content = b"<svg xmlns='http://www.w3.org/2000/svg'/>"
+    data = base64.b64encode(content).decode()
+    body = f'<p><img class="icl-light" src="data:image/svg+xml;base64,{data}" alt="A line."></p>'
+    out = repairs.extract_images(body + body, tmp_path / "_images", "../_images/")
+    files = list((tmp_path / "_images").iterdir())
+    assert len(files) == 1
+    assert files[0].read_bytes() == content
+    assert out.count(f'loading="lazy" decoding="async" src="../_images/{files[0].name}"') == 2
+    assert 'alt="A line."' in out
+    assert "base64" not in out
+
+
+def test_description_is_cut_at_a_word():
+    document = nodes.document(None, None)
+    document += nodes.paragraph("", "word " * 60)
+    text = repairs.description(document)
+    assert len(text) <= repairs.DESCRIPTION_LENGTH + 2
+    assert text.endswith("word …")
+    assert repairs.description(None) == repairs.FALLBACK
+
+
+def claim(kind="equal", value=2.0, tolerance=0.5, **fields):
+    return claims.Claim("a", "01_x", "A statement.", value, kind, tolerance, "A source.", **fields)
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        (claim(), "2 ± 0.5"),
+        (claim(value=124439808, tolerance=0), "124439808"),
+        (claim("relative", tolerance=0.01), "2 ± 1 %"),
+        (claim("at_most"), "≤ 2.5"),
+        (claim("at_least"), "≥ 1.5"),
+    ],
+)
+def test_claimed_value_is_shown_with_its_tolerance(entry, words):
+    assert scoreboard.target(entry) == words
+
+
+def executed(folder, *records):
+    cell = {"cell_type": "code", "outputs": [{"data": {claims.MIME: r.as_dict()}} for r in records]}
+    (folder / "05_dual_form.ipynb").write_text(json.dumps({"cells": [cell]}), "utf-8")
+
+
+def test_scoreboard_reads_records_counts_verdicts_and_explains_failures(tmp_path):
+    good = claim()
+    bad = claims.Claim("b", "05_dual_form", "Another.", 1.0, "at_most", 0.0, "S.", "Because.")
+    executed(
+        tmp_path,
+        claims.Record(good, 2.1, (2.0, 2.2), "holds"),
+        claims.Record(bad, 3.0, (3.0,), "fails"),
+    )
+    ledger = {"a": good, "b": bad, "c": claim()}
+    measured = scoreboard.all_records(tmp_path)
+    assert scoreboard.summary(ledger, measured) == "3 claims: 1 hold, 1 fail, 1 are open."
+    row = scoreboard.row(good, measured["a"])
+    assert row[2:4] == ["2.1", "2"]
+    assert row[-1]["refuri"] == "../notebooks/05_dual_form.html#claim-a"
+    assert "Because." in scoreboard.failures(ledger, measured)[1].astext()
+
+
+def test_claim_measured_as_nan_is_shown_as_not_finite():
+    record = claims.Record(claim(), float("nan"), (float("nan"),), "fails").as_dict()
+    assert scoreboard.row(claim(), {**record, "notebook": "01_x"})[2] == "not finite"
+
+
+def test_table_with_a_short_row_is_refused():
+    with pytest.raises(ValueError, match="a row has 1 cells, the table 2 columns"):
+        table(("a", "b"), [["only"]])
+
+
+def test_mathjax_comes_complete_from_its_package(tmp_path):
+    assert copy_mathjax(tmp_path) > 40
+    assert (
+        tmp_path / "output/chtml/fonts/woff-v2/MathJax_Math-Italic.woff"
+    ).stat().st_size > 10_000
+    assert (tmp_path / "input/tex/extensions/boldsymbol.js").exists()
+
+
+def test_weight_of_a_page_is_the_packed_size_of_what_it_loads(tmp_path):
+    packed.cache_clear()
+    script = "let x = 1;" * 500
+    page = '<script src="_static/a.js?v=1"></script><img src="big.png">'
+    (tmp_path / "_static").mkdir()
+    (tmp_path / "_static" / "a.js").write_text(script, "utf-8")
+    (tmp_path / "index.html").write_text(page, "utf-8")
+    expected = len(gzip.compress(script.encode(), 6)) + len(gzip.compress(page.encode(), 6))
+    assert weigh(tmp_path) == {"index.html": pytest.approx(expected, abs=20)}
