@@ -1,4 +1,4 @@
-"""Exercises of chapter 5: the dual form from scratch, its filters, its algebra, its contributions."""
+"""Exercises of chapter 5: the dual form, its filters, its algebra, its contributions."""
 
 import torch
 from torch import Tensor

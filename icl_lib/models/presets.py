@@ -64,9 +64,11 @@ def _fairseq(layers: int, width: int, heads: int) -> Preset:
         embed_scale=math.sqrt(width),
         activation="gelu",
     )
-    return Preset(config, None, 0, FAIRSEQ)
+    note = "shape from the release; the padded size of its token table is the book's assumption"
+    return Preset(config, None, 0, FAIRSEQ, note)
 
 
+_NAME = "counted 174.6 billion: the paper's 175 billion, though its table prints 175.0"
 _ODD = "heads × head width is not the model width in the paper's table; built as printed"
 
 
@@ -93,7 +95,7 @@ def presets() -> Mapping[str, Preset]:
             "gpt3-2.7b": _gpt3(32, 2560, 32, 80, 2.7 * billion, 0.1 * billion),
             "gpt3-6.7b": _gpt3(32, 4096, 32, 128, 6.7 * billion, 0.1 * billion),
             "gpt3-13b": _gpt3(40, 5140, 40, 128, 13.0 * billion, 0.1 * billion, _ODD),
-            "gpt3-175b": _gpt3(96, 12_288, 96, 128, 175.0 * billion, 0.1 * billion),
+            "gpt3-175b": _gpt3(96, 12_288, 96, 128, 175.0 * billion, billion, _NAME),
             "fairseq-125m": _fairseq(12, 768, 12),
             "fairseq-355m": _fairseq(24, 1024, 16),
             "fairseq-1.3b": _fairseq(24, 2048, 32),

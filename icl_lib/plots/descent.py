@@ -132,8 +132,8 @@ def shrink_factors(
     axes.legend(loc="lower left")
 
 
-def _contours(axes: Axes, theme: Theme, grid: tuple[ArrayLike, ArrayLike, ArrayLike]) -> None:
-    x, y, z = (np.asarray(part) for part in grid)
+def _contours(axes: Axes, theme: Theme, grid: tuple[np.ndarray, ...]) -> None:
+    x, y, z = grid
     levels = z.min() + (z.max() - z.min()) * np.array([0.002, 0.01, 0.04, 0.12, 0.3, 0.6])
     axes.contour(x, y, z, levels=levels, colors=[color("neutral", theme)], linewidths=0.8)
     axes.grid(False)
@@ -160,6 +160,7 @@ def valley_walks(
     minimum
         Marked by a cross.
     """
+    grid = tuple(np.asarray(part) for part in grid)
     panels = np.atleast_1d(fig.subplots(1, len(walks), sharex=True, sharey=True))
     for axes, role, (title, walk) in zip(panels, SERIES, walks.items(), strict=False):
         walk = np.asarray(walk)
@@ -167,8 +168,8 @@ def valley_walks(
         axes.plot(walk[:, 0], walk[:, 1], "-o", color=color(role, theme), ms=3, linewidth=1.2)
         axes.plot(*minimum, "x", color=color("gold", theme), markersize=9, markeredgewidth=2.5)
         axes.set(title=title, xlabel=labels[0])
-        axes.set_xlim(np.min(grid[0]), np.max(grid[0]))
-        axes.set_ylim(np.min(grid[1]), np.max(grid[1]))
+        axes.set_xlim(grid[0].min(), grid[0].max())
+        axes.set_ylim(grid[1].min(), grid[1].max())
     panels[0].set_ylabel(labels[1])
 
 

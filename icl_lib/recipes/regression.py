@@ -102,10 +102,10 @@ RECIPES = MappingProxyType(
             ),
             Recipe(
                 "regression-d5",
-                RegressorConfig(dimension=5, points=11, layers=6, heads=4, width=64),
+                RegressorConfig(dimension=5, points=11, layers=4, heads=4, width=64),
                 noise=0.0,
                 intercept=False,
-                steps=6000,
+                steps=4500,
                 warmup=300,
             ),
         )

@@ -15,6 +15,15 @@ from icl_lib.sphinxext import (
 
 def setup(app: Any) -> dict[str, Any]:
     """Register everything with Sphinx."""
-    for module in (assets, repairs, notation, scoreboard, differs, build_report, live_figure):
+    for module in (
+        assets,
+        icons,
+        repairs,
+        notation,
+        scoreboard,
+        differs,
+        build_report,
+        live_figure,
+    ):
         module.setup(app)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

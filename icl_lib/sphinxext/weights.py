@@ -8,7 +8,7 @@ from pathlib import Path
 ADDRESS = re.compile(r'<(?:script|link)\b[^>]*?\b(?:src|href)="([^"]+)"[^>]*>')
 STYLE_OR_SCRIPT = re.compile(r'rel="(?:stylesheet|preload)"|<script\b')
 # Fonts are fetched when a sign needs them: the icons on every page, these with formulas.
-ICON_FONTS = ("_static/vendor/fontawesome/webfonts/fa-solid-900.woff2",)
+ICON_FONTS = ("_static/vendor/fontawesome/webfonts/fa-solid-900.woff",)
 MATH_FONTS = tuple(
     f"_static/mathjax/output/chtml/fonts/woff-v2/MathJax_{name}.woff"
     for name in (

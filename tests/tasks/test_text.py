@@ -26,6 +26,16 @@ def test_corpus_holds_both_languages_and_the_sentence_of_the_chapter():
     assert {len(line) > 3 for line in written.splitlines()} == {True}
 
 
+def test_grammar_holds_every_sentence_with_its_frequency():
+    grammar = text.tiny_grammar()
+    assert sum(grammar.values()) == pytest.approx(1, abs=1e-12)
+    written = text.tiny_corpus(4000, seed=1).splitlines()
+    assert set(written) <= set(grammar)
+    sky = "今日はいい天気ですね。"
+    expected = 4000 * grammar[sky]
+    assert abs(written.count(sky) - expected) < 5 * expected**0.5
+
+
 def test_empty_requests_are_refused():
     with pytest.raises(ValueError, match="at least one sentence, got 0"):
         text.tiny_corpus(0)
