@@ -86,9 +86,14 @@ def _train(options: argparse.Namespace) -> int:
 def _params(options: argparse.Namespace) -> int:
     from icl_lib.models import presets
 
-    names = [options.preset] if options.preset else list(presets.PRESETS)
-    for name in names:
-        print(f"{name:<16} {presets.parameter_count(name):>18,}")
+    if options.preset is None:
+        for name, known in presets.presets().items():
+            total = sum(presets.count_parameters(known.config).values())
+            print(f"{name:<14}{total:>19,}")
+        return 0
+    parts = presets.count_parameters(presets.preset(options.preset))
+    for part, count in {**parts, "total": sum(parts.values())}.items():
+        print(f"{part:<14}{count:>19,}")
     return 0
 
 

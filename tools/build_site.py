@@ -2,7 +2,7 @@
 
 import argparse
 import json
-import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,13 +10,26 @@ import time
 from pathlib import Path
 
 import nbformat
-from common import BUILD, EXECUTED, REPORT, ROOT, SITE, digest, files_below, machine, sources
+from common import (
+    BUILD,
+    EXECUTED,
+    REPORT,
+    ROOT,
+    SITE,
+    digest,
+    files_below,
+    machine,
+    notebook_key,
+    sources,
+)
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 
+from icl_lib.claims import MIME
+
 CACHE = BUILD / ".jupyter_cache"
 STAMP = BUILD / "site.json"
-PLAIN = {**os.environ, "NO_COLOR": "1"}
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def site_key() -> str:
@@ -25,6 +38,14 @@ def site_key() -> str:
     places += ["constraints.txt", "tools", "notebooks"]
     files = files_below(*(ROOT / p for p in places if (ROOT / p).exists()))
     return digest(files, *(p.read_text("utf-8") for p in sorted(EXECUTED.glob("*.json"))))
+
+
+def is_fresh(notebook: Path) -> bool:
+    """Tell whether the executed copy of a notebook belongs to its present inputs."""
+    record = EXECUTED / f"{notebook.stem}.json"
+    if not record.exists() or not (EXECUTED / notebook.name).exists():
+        return False
+    return json.loads(record.read_text("utf-8"))["key"] == notebook_key(notebook)
 
 
 def write_report() -> None:
@@ -45,6 +66,8 @@ def seed_cache() -> set[int]:
         notebook = nbformat.read(EXECUTED / source.name, 4)
         for cell in notebook.cells:
             cell.metadata.pop("execution", None)  # timings would make the record match nothing
+            for output in cell.get("outputs", ()):
+                output.get("data", {}).pop(MIME, None)  # data for the scoreboard, not to be shown
         bundle = CacheBundleIn(notebook, str(source))
         cache.cache_notebook_bundle(bundle, check_validity=True, overwrite=True)
     return {record.pk for record in cache.list_cache_records()}
@@ -58,7 +81,7 @@ def run_sphinx(log: Path) -> int:
     command = [sys.executable, "-c", start, "build", ".", "-W", "--keep-going"]
     with log.open("w", encoding="utf-8") as stream:
         done = subprocess.run(
-            command, cwd=ROOT, stdout=stream, stderr=subprocess.STDOUT, env=PLAIN, check=False
+            command, cwd=ROOT, stdout=stream, stderr=subprocess.STDOUT, check=False
         )
     return done.returncode
 
@@ -71,9 +94,9 @@ def complaints(log: str) -> list[str]:
 
 def build() -> int:
     """Build and report; return 0 if the site is complete."""
-    missing = [p.stem for p in sources() if not (EXECUTED / p.name).exists()]
-    if missing:
-        print(f"Not executed yet: {', '.join(missing)}. Run tools/execute.py first.")
+    stale = [p.stem for p in sources() if not is_fresh(p)]
+    if stale:
+        print(f"Not executed as they are now: {', '.join(stale)}. Run tools/execute.py first.")
         return 1
     key = site_key()
     if STAMP.exists() and (SITE / "index.html").exists():
@@ -87,7 +110,7 @@ def build() -> int:
     seeded = seed_cache()
     code = run_sphinx(log)
     seconds = round(time.perf_counter() - start, 1)
-    text = log.read_text("utf-8", errors="replace")
+    text = ANSI.sub("", log.read_text("utf-8", errors="replace"))
     if code != 0:
         print(f"The site build failed after {seconds} s; its full log is _build/site.log.")
         print("\n".join(complaints(text)[:60]) or text[-3000:], file=sys.stderr)

@@ -24,7 +24,9 @@ FIGURES = {
     "AttentionTemperature": "attention_temperature",
     "ParameterCount": "parameter_count",
     "Descent": "descent",
+    "DualForm": "dual_form",
     "MetaOptimizer": "meta_optimizer",
+    "InContextRegression": "in_context_regression",
 }
 """Class name and module name of every live figure."""
 

@@ -5,8 +5,6 @@ numbers of a token. At the other end a linear layer reads one number. All betwee
 chapter 3, unchanged.
 """
 
-import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -94,24 +92,3 @@ class InContextRegressor(nn.Module):
                 f"(d = {self.config.dimension} inputs and one target)"
             )
         return self.read_out(self.trunk.run(self.read_in(tokens)))[..., 0]
-
-
-def weights_hash(weights: nn.Module | Mapping[str, Tensor]) -> str:
-    """Return the SHA-256 of all weights: 64 characters that change if any bit does.
-
-    Names, types and shapes count as well; the order in which the tensors were made does not.
-
-    Parameters
-    ----------
-    weights
-        A module or its ``state_dict``.
-
-    Explained in: 01_learning_without_learning
-    """
-    tensors = weights.state_dict() if isinstance(weights, nn.Module) else weights
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

@@ -26,6 +26,7 @@ from icl_lib.plots.meta import (
     relaxation_growth,
     split_segment,
 )
+from icl_lib.plots.regression import error_curves, guesses, training_loss
 from icl_lib.plots.themed import ThemedFigure, figure
 
 __all__ = [
@@ -37,8 +38,10 @@ __all__ = [
     "descent_losses",
     "difference_error",
     "digit_agreement",
+    "error_curves",
     "figure",
     "gradient_cosines",
+    "guesses",
     "head_errors",
     "head_maps",
     "leaning",
@@ -56,6 +59,7 @@ __all__ = [
     "taste_curve",
     "temperature_curves",
     "training_curve",
+    "training_loss",
     "update_spectra",
     "valley_walks",
 ]

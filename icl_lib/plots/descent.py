@@ -37,12 +37,13 @@ def taste_curve(
         ends = np.array([x - reach, x + reach])
         axes.plot(ends, y + slope * (ends - x), color=color(role, theme), linewidth=2.5)
         axes.plot([x], [y], "o", color=color(role, theme), markersize=8)
+        side = 0 if abs(slope) < 1e-9 else (1 if slope > 0 else -1)
         axes.annotate(
             label,
             (x, y),
-            xytext=(0, 12),
+            xytext=(12 * side, -4 if side else 12),
             textcoords="offset points",
-            ha="center",
+            ha={-1: "right", 0: "center", 1: "left"}[side],
             color=color(role, theme),
         )
     axes.set(xlabel=xlabel, ylabel="loss", ylim=(losses.min() - 0.8, losses.max() * 1.05))
@@ -125,9 +126,10 @@ def shrink_factors(
     ):
         axes.plot(step_sizes, values, style, color=color(role, theme), label=label)
     axes.axhline(1.0, color=color("muted", theme), linewidth=1)
-    for label, at in marks.items():
+    sides = ["right"] * (len(marks) - 1) + ["left"]
+    for side, (label, at) in zip(sides, marks.items(), strict=True):
         axes.axvline(at, color=color("gold", theme), linestyle=":")
-        axes.text(at, 1.62, f" {label}", color=color("gold", theme), va="top")
+        axes.text(at, 1.62, f" {label} ", color=color("gold", theme), va="top", ha=side)
     axes.set(xlabel="step size η", ylabel="factor per step", ylim=(0, 1.65))
     axes.legend(loc="lower left")
 
@@ -230,6 +232,6 @@ def rule_race(
             )
     axes.set_xscale("log")
     axes.set_yticks(range(len(valleys)), valleys)
-    axes.invert_yaxis()
+    axes.set_ylim(len(valleys) - 0.5, -0.6)
     axes.set_xlabel(xlabel)
     axes.legend(loc="upper center", bbox_to_anchor=(0.4, 1.14), ncols=len(rules))

@@ -29,7 +29,7 @@ def step_weights(fig, theme: Theme, weights: Mapping[str, ArrayLike]) -> None:
         axes.plot(steps, values, dash, color=color(role, theme), label=name)
     axes.set_xlabel("step t in which the example was used")
     axes.set_ylabel("weight in the final layer,\nin units of η")
-    axes.set_ylim(bottom=0)
+    axes.axhline(0, color=color("muted", theme), linewidth=1)
     axes.legend()
 
 

@@ -1,7 +1,12 @@
 """Training a small GPT to do regression in its prompt, and measuring what it learnt."""
 
+import base64
+import platform
+import struct
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 
 import torch
@@ -9,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from icl_lib import optim
+from icl_lib.models import checkpoint
 from icl_lib.models.regressor import InContextRegressor, RegressorConfig
 from icl_lib.tasks.regression import Prompts, interleave, linear_prompts, shuffle_targets
 
@@ -127,6 +133,88 @@ def find(name: str) -> Recipe:
     return RECIPES[name]
 
 
+def train_and_save(
+    recipe: Recipe, path: str | Path, *, callbacks: Sequence = ()
+) -> tuple[optim.Run, dict]:
+    """Run a recipe to its end and write the network with its card.
+
+    Parameters
+    ----------
+    recipe
+        Which one.
+    path
+        A ``.safetensors`` file.
+    callbacks
+        Passed to :func:`icl_lib.optim.train`; an :class:`icl_lib.optim.Checkpoint` among them lets
+        an interrupted run go on.
+
+    Returns
+    -------
+    tuple
+        The run and the card: recipe, seed, command, versions, CPU seconds, the losses of the first
+        steps, and metrics. An interrupted run writes nothing and has no card.
+    """
+    model, began = recipe.untrained(), time.process_time()
+    run = recipe.train(model, callbacks=callbacks)
+    if run.interrupted:
+        return run, {}
+    errors = measure(recipe, model, prompts=20_000, seed=1)
+    d = recipe.model.dimension
+    card = {
+        "command": f"icl-lib train {recipe.name}",
+        "recipe": asdict(recipe),
+        "data": "none: prompts are drawn at every step",
+        "seed": recipe.seed,
+        "seconds": round(time.process_time() - began, 1),
+        "versions": {"torch": torch.__version__, "python": platform.python_version()},
+        "first_losses": run.losses[:50],
+        "metrics": {"error_at_d": errors[d].item(), "error_at_2d": errors[2 * d].item()},
+    }
+    checkpoint.save(path, model, card)
+    return run, card
+
+
+def shipped(name: str) -> tuple[InContextRegressor, dict]:
+    """Load a network that the book ships.
+
+    Parameters
+    ----------
+    name
+        Of its recipe.
+
+    Returns
+    -------
+    tuple
+        The network in evaluation mode, and its card.
+    """
+    recipe = find(name)
+    state, card = checkpoint.load(Path(__file__).parents[1] / "checkpoints" / f"{name}.safetensors")
+    model = recipe.untrained()
+    model.load_state_dict(state)
+    return model.eval(), card
+
+
+@torch.no_grad()
+def measure(
+    recipe: Recipe, model: torch.nn.Module, *, prompts: int, seed: int
+) -> Float[Tensor, " N"]:
+    """Return the relative errors of a network on fresh prompts of its task.
+
+    Parameters
+    ----------
+    recipe
+        Says what the prompts are like.
+    model
+        The network.
+    prompts
+        How many.
+    seed
+        Decides the prompts; keep it apart from that of the training.
+    """
+    drawn = recipe.prompts(prompts, torch.Generator().manual_seed(optim.derive_seed(seed, 1)))
+    return relative_errors(predict(model, drawn.inputs, drawn.targets), drawn.targets)
+
+
 def predict(
     model: torch.nn.Module,
     inputs: Float[Tensor, "*batch N d"],
@@ -159,6 +247,79 @@ def relative_errors(
     Explained in: 01_learning_without_learning
     """
     return (guesses - truth).pow(2).mean(dim=0) / truth.pow(2).mean()
+
+
+@torch.no_grad()
+def answers(
+    model: InContextRegressor, pairs: Sequence[Sequence[float]], questions: Sequence[float]
+) -> list[float]:
+    """Ask a network of straight lines for y at some x, with the same pairs in the prompt.
+
+    Parameters
+    ----------
+    model
+        Trained with an intercept and one input.
+    pairs
+        Demonstrations (x, y).
+    questions
+        Each is asked in a prompt of its own.
+
+    Explained in: 01_learning_without_learning
+    """
+    kind = model.read_in.weight
+    told = torch.tensor(pairs, dtype=kind.dtype, device=kind.device).reshape(-1, 2)
+    asked = torch.tensor(questions, dtype=kind.dtype, device=kind.device)[:, None]
+    xs = torch.cat([told[:, 0].expand(len(asked), -1), asked], dim=1)
+    ys = torch.cat([told[:, 1].expand(len(asked), -1), torch.zeros_like(asked)], dim=1)
+    inputs = torch.stack([xs, torch.ones_like(xs)], dim=-1)
+    return predict(model, inputs, ys)[:, -1].tolist()
+
+
+@dataclass(frozen=True)
+class Portable:
+    """A network of straight lines in the form that a live figure takes.
+
+    Attributes
+    ----------
+    model
+        The network; its weights travel as 32-bit floats.
+    """
+
+    model: InContextRegressor
+
+    def answers(
+        self, pairs: Sequence[Sequence[float]], questions: Sequence[float]
+    ) -> list[float]:
+        """Return the guess at each question after the pairs, see :func:`answers`."""
+        return answers(self.model, pairs, questions)
+
+    def export(self) -> dict:
+        """Return the sizes, the layout of the tensors and their bytes in base64."""
+        config = self.model.config
+        tensors = {_portable(k): v for k, v in self.model.state_dict().items()}
+        numbers = [x for v in tensors.values() for x in v.flatten().tolist()]
+        return {
+            "layers": config.layers,
+            "heads": config.heads,
+            "width": config.width,
+            "layout": [[name, list(v.shape)] for name, v in tensors.items()],
+            "data": base64.b64encode(struct.pack(f"<{len(numbers)}f", *numbers)).decode("ascii"),
+        }
+
+
+def _portable(name: str) -> str:
+    """Return the name of a tensor in the browser: ``0.query.weight``, ``positions``, …"""
+    if name == "trunk.places.weight":
+        return "positions"
+    renamed = {
+        "trunk.blocks.": "", "trunk.final_norm": "norm",
+        "attention.q_proj": "query", "attention.k_proj": "key", "attention.v_proj": "value",
+        "attention.out_proj": "out", "attention_norm": "norm_attention",
+        "mlp_norm": "norm_mlp", "mlp.up": "up", "mlp.down": "down",
+    }  # fmt: skip
+    for ours, theirs in renamed.items():
+        name = name.replace(ours, theirs)
+    return name
 
 
 @torch.no_grad()

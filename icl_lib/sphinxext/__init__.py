@@ -6,6 +6,7 @@ from icl_lib.sphinxext import (
     assets,
     build_report,
     differs,
+    icons,
     live_figure,
     notation,
     repairs,

@@ -77,6 +77,9 @@ class FillList(SphinxPostTransform):
         """Replace each placeholder of the page."""
         for placeholder in list(self.document.findall(Placeholder)):
             content = collect(self.app, self.env.docname)
+            formulas = any(True for box in content for _ in box.findall(nodes.math))
+            if formulas:  # Sphinx looked for formulas before this, to load their script
+                self.env.get_domain("math").data["has_equations"][self.env.docname] = True
             placeholder.replace_self(nodes.container("", *content, classes=["icl-differs-list"]))
 
 

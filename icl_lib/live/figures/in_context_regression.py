@@ -3,7 +3,7 @@
 import base64
 import zlib
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import traitlets as t
 
@@ -15,6 +15,7 @@ WIDE, HIGH = 2.5, 5.0
 CURVE = [(i - 25) / 10 for i in range(51)]
 
 
+@runtime_checkable
 class Network(Protocol):
     """What the figure needs of a model: its tensors, and its answers for the still picture."""
 

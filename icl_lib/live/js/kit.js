@@ -310,6 +310,8 @@ export function player({ model, trait, last, noun = "step", interval = 120, sign
  */
 export function frame({ el, model, title, controls = [], body = [], update }) {
   const id = uid();
+  // JupyterLab takes arrow keys and Enter for itself unless the focused element says not to
+  el.addEventListener("focusin", ({ target }) => target.setAttribute("data-lm-suppress-shortcuts", ""));
   el.append(
     h("section", { class: "icl-live", "aria-labelledby": id }, [
       h("p", { class: "icl-title", id, text: title }),

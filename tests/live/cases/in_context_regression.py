@@ -9,6 +9,7 @@ from live.harness import Case, Move
 from icl_lib import learners
 from icl_lib.live import InContextRegression
 from icl_lib.models.regressor import InContextRegressor, RegressorConfig
+from icl_lib.recipes.regression import Portable, answers
 
 PAIRS = [[-1.5, -2.2], [0.4, 1.1], [1.3, 2.4], [-0.6, 0.2], [2.0, 3.9]]
 
@@ -19,13 +20,13 @@ def network() -> InContextRegressor:
 
 
 def make() -> InContextRegression:
-    return InContextRegression(network(), PAIRS, shown=3, question=0.7)
+    return InContextRegression(Portable(network()), PAIRS, shown=3, question=0.7)
 
 
 def reference(state: dict) -> dict:
     pairs = torch.tensor(state["pairs"][: state["shown"]], dtype=torch.float64).reshape(-1, 2)
     model = network().double()
-    said = model.answers(pairs.tolist(), [state["question"]])[0]
+    said = answers(model, pairs.tolist(), [state["question"]])[0]
     inputs = torch.cat([pairs[:, :1], torch.ones(len(pairs), 1).double()], dim=1)
     weights = torch.zeros(2, dtype=torch.float64)
     if len(pairs):

@@ -1,0 +1,115 @@
+"""The terminal: what each command prints, and how it fails."""
+
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+
+from icl_lib import cli
+from icl_lib.models import checkpoint
+from icl_lib.recipes import regression
+
+
+def run(capsys, *arguments):
+    status = cli.main(arguments)
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def test_params_of_one_model_add_up(capsys):
+    status, out, _ = run(capsys, "params", "gpt2")
+    counts = {line[:14].strip(): int(line[14:].replace(",", "")) for line in out.splitlines()}
+    assert status == 0
+    assert counts.pop("total") == sum(counts.values()) == 124_439_808
+
+
+def test_params_lists_every_preset(capsys):
+    _, out, _ = run(capsys, "params")
+    assert "gpt2-xl             1,557,611,200" in out
+    assert "gpt3-175b" in out
+
+
+def test_unknown_names_are_answered_with_the_known_ones(capsys):
+    status, out, err = run(capsys, "params", "gpt9")
+    assert (status, out) == (1, "")
+    assert err.startswith("icl-lib: no preset is called 'gpt9'; there are gpt1, gpt2,")
+    status, _, err = run(capsys, "train", "everything")
+    assert status == 1
+    assert "there are regression-line, regression-d5" in err
+    status, _, err = run(capsys, "claims", "99")
+    assert status == 1
+    assert "no chapter with claims begins with '99'" in err
+
+
+def test_claims_of_a_chapter(capsys):
+    status, out, _ = run(capsys, "claims", "01")
+    assert status == 0
+    assert "01_learning_without_learning  weights-unchanged: = 0" in out
+    assert all(line.startswith(("01_", "    ")) for line in out.splitlines())
+
+
+def test_usage_errors_exit_with_two(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["train", "regression-line", "--steps", "0"])
+    assert stop.value.code == 2
+    assert "positive" in capsys.readouterr().err
+
+
+def test_a_few_steps_write_nothing(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, out, _ = run(capsys, "train", "regression-line", "--steps", "2")
+    assert status == 0
+    assert out.startswith("loss of the last step: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def short(monkeypatch):
+    whole = regression.find("regression-line")
+    recipe = dataclasses.replace(whole, name="short", steps=6, warmup=2, batch=4)
+    monkeypatch.setattr(regression, "RECIPES", {"short": recipe})
+    return recipe
+
+
+def test_training_writes_weights_and_card(capsys, tmp_path, short):
+    out = tmp_path / "net.safetensors"
+    status, printed, _ = run(capsys, "train", "short", "--out", str(out))
+    assert status == 0
+    assert "error_at_2d" in printed
+    state, card = checkpoint.load(out)
+    model = short.untrained()
+    again = short.train(model)
+    assert checkpoint.weights_hash(model) == checkpoint.weights_hash(state)
+    assert card["first_losses"] == again.losses
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_an_interrupted_training_goes_on_with_the_same_weights(capsys, tmp_path, short):
+    from icl_lib import optim
+
+    out, partial = tmp_path / "net.safetensors", tmp_path / "net.partial"
+
+    def stop(run):
+        if run.step == 4:
+            run.interrupted = True
+            raise KeyboardInterrupt
+
+    model = short.untrained()
+    first = short.train(model, callbacks=[optim.Checkpoint(partial, every=2), stop])
+    assert first.interrupted
+    assert first.step == 4
+    run(capsys, "train", "short", "--out", str(out))
+    whole = short.untrained()
+    short.train(whole)
+    assert checkpoint.weights_hash(checkpoint.load(out)[0]) == checkpoint.weights_hash(whole)
+
+
+def test_help_comes_without_loading_torch():
+    code = "import sys; from icl_lib import cli\ntry: cli.main(['--help'])\nexcept SystemExit: pass\n"
+    done = subprocess.run(
+        [sys.executable, "-c", code + "sys.exit('torch' in sys.modules)"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "train a network that the book ships" in done.stdout
