@@ -13,11 +13,12 @@ TEST_WORKERS ?= 2
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help book test serve notebooks lint links lighthouse benchmark constraints clean distclean
+.PHONY: help book test unit serve notebooks lint links lighthouse benchmark constraints clean distclean
 
 help:
 	@echo "make book        set up everything, execute every notebook, build the site"
 	@echo "make test        set up everything, run every check there is"
+	@echo "make unit        the fast part of it: unit and property tests"
 	@echo "make serve       build and open the site at http://localhost:$(PORT)"
 	@echo "make notebooks   open the chapters in JupyterLab"
 	@echo "make lint        format, lint, strip outputs, check spelling"
@@ -51,10 +52,12 @@ book: $(VENV)/.stamp-book
 	@$(BIN)/python tools/execute.py
 	@$(BIN)/python tools/build_site.py --port $(PORT)
 
-# Fast checks first. The notebooks are executed once; the site and its tests use that execution.
-test: $(VENV)/.stamp-test
+unit: $(VENV)/.stamp-test
 	@echo "== unit and property tests"
 	@$(BIN)/python -m pytest -q -n $(TEST_WORKERS) -m "not site and not browser"
+
+# Fast checks first. The notebooks are executed once; the site and its tests use that execution.
+test: unit
 	@echo "== notebooks"
 	@$(BIN)/python tools/execute.py
 	@echo "== site"

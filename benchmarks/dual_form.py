@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from icl_lib.dual import DualForm, record_linear, relative_difference
+from icl_lib.dual import DualForm, fresh_layer, record_linear, relative_difference
 
 RULES = {
     "SGD": {},
@@ -33,10 +33,7 @@ def train(n: int, settings: dict, dtype: torch.dtype, seed: int) -> tuple[nn.Lin
     """Train a layer on ``n`` examples of a noisy linear map and return it with its dual form."""
     g = torch.Generator().manual_seed(seed)
     truth = torch.randn(OUTPUTS, INPUTS, generator=g)
-    layer = nn.utils.skip_init(nn.Linear, INPUTS, OUTPUTS, dtype=dtype)
-    with torch.no_grad():
-        for p in layer.parameters():
-            p.copy_(torch.randn(p.shape, generator=g) / INPUTS**0.5)
+    layer = fresh_layer(INPUTS, OUTPUTS, std=INPUTS**-0.5, generator=g, dtype=dtype)
     optimizer = torch.optim.SGD(layer.parameters(), lr=0.05, **settings)
     with record_linear(layer, optimizer) as recording:
         for _ in range(n // BATCH):
@@ -107,9 +104,7 @@ def main() -> None:
             rows.append(measure(n, "SGD", torch.float32, options.seeds))
     print(table(rows))
     worst = max(r["dual against trained layer, worst"] for r in rows if r["dtype"] == "float64")
-    print(
-        f"\nworst float64 residual: {worst:.1e} ({'holds' if worst <= 1e-12 else 'FAILS'}: 1e-12)"
-    )
+    print(f"\nworst float64 residual: {worst:.1e}, 1e-12 {'holds' if worst <= 1e-12 else 'FAILS'}")
     result = {
         "layer": {"inputs": INPUTS, "outputs": OUTPUTS, "batch": BATCH, "queries": QUERIES},
         "hardware": {
@@ -121,7 +116,9 @@ def main() -> None:
         },
         "rows": rows,
     }
-    Path(__file__).with_name("dual_results.json").write_text(json.dumps(result, indent=1) + "\n")
+    if options.largest >= 100_000:  # a shorter run is a trial and leaves the published numbers
+        target = Path(__file__).with_name("dual_results.json")
+        target.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

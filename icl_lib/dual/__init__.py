@@ -13,7 +13,7 @@ from icl_lib.dual.evaluate import (
 )
 from icl_lib.dual.factored import OuterSum
 from icl_lib.dual.record import Recording, record, record_linear
-from icl_lib.dual.runs import train_one_by_one, train_recorded
+from icl_lib.dual.runs import fresh_layer, train_one_by_one, train_recorded
 from icl_lib.dual.steps import Step, step_weights, unroll
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Recording",
     "Step",
     "fit_to_examples",
+    "fresh_layer",
     "record",
     "record_linear",
     "relative_difference",

@@ -11,6 +11,47 @@ from icl_lib.dual.factored import OuterSum
 from icl_lib.dual.record import record_linear
 
 
+def fresh_layer(
+    d: int,
+    o: int,
+    *,
+    bias: bool = True,
+    std: float = 0.0,
+    generator: torch.Generator | None = None,
+    dtype: torch.dtype = torch.float64,
+) -> nn.Linear:
+    """Return a linear layer whose weights are zero, or drawn from a generator of one's own.
+
+    Parameters
+    ----------
+    d, o
+        Numbers of inputs and outputs.
+    bias
+        Whether it has one.
+    std
+        Standard deviation of the first weights and biases; 0 starts at zero.
+    generator
+        Draws them; needed if ``std`` is not 0, so that no run depends on global state.
+    dtype
+        Double precision unless told otherwise.
+
+    Raises
+    ------
+    ValueError
+        If ``std`` is not 0 and there is no generator.
+
+    Notes
+    -----
+    Explained in: 05_dual_form.
+    """
+    if std and generator is None:
+        raise ValueError("random first weights need a generator, got None")
+    layer = nn.utils.skip_init(nn.Linear, d, o, bias=bias, dtype=dtype)
+    for p in layer.parameters():
+        nn.init.normal_(p, std=std, generator=generator) if std else nn.init.zeros_(p)
+    return layer
+
+
 def train_recorded(
     layer: nn.Linear,
     optimizer: torch.optim.Optimizer,

@@ -167,11 +167,10 @@ def fused_attention(
     """
     _check(q, k, v, causal)
     t, s = q.shape[-2], k.shape[-2]
+    causal = causal and t > 1  # one query at the end sees every key
     if causal and (t != s or mask is not None):
         seen = causal_mask(t, s, device=q.device)
         mask, causal = (seen if mask is None else seen & mask), False
-        if t == 1 and mask is seen:  # one query at the end sees every key
-            mask = None
     return F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal, scale=scale)
 
 

@@ -104,15 +104,17 @@ def sinusoids(config: GPTConfig) -> Float[Tensor, "context D"]:
 
     .. math:: \sin(t\,ω_j), \cos(t\,ω_j), \qquad ω_j = 10000^{-j/(D/2-1)}
 
+    Computed in float32, as the trained models had it; an odd width leaves the last column 0.
+
     Source: the convention of fairseq, which Dai et al. (2023) use; Vaswani et al. (2017) interleave
     sines and cosines and divide by D/2.
 
     Explained in: 03_gpt
     """
     half = config.width // 2
-    rate = torch.exp(torch.arange(half).double() * (-math.log(10_000) / max(1, half - 1)))
-    place = torch.arange(config.context).double() + config.position_offset
+    rate = torch.exp(torch.arange(half).float() * (-math.log(10_000) / max(1, half - 1)))
+    place = torch.arange(config.context).float() + config.position_offset
     angle = place[:, None] * rate
-    table = torch.zeros(config.context, config.width, dtype=torch.float64)
+    table = torch.zeros(config.context, config.width, dtype=torch.float32)
     table[:, :half], table[:, half : 2 * half] = angle.sin(), angle.cos()
-    return table.float()
+    return table

@@ -6,6 +6,7 @@ Letters: ``B`` batch, ``T`` new positions, ``S`` all positions so far, ``D`` wid
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +23,7 @@ class Cache:
     """Keys and values of the positions seen so far, so that each is computed once.
 
     Space for the whole context is taken at the start; :meth:`extend` writes into it and returns
-    views. Meant for inference: writing in place does not keep gradients.
+    views. Meant for inference: writing in place does not keep gradients, so it refuses them.
     """
 
     def __init__(self, config: GPTConfig, batch: int, like: Tensor):
@@ -32,6 +33,10 @@ class Cache:
 
     def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Store new keys and values ``B H T K`` and return all so far, ``B H S K``."""
+        if k.requires_grad:
+            raise ValueError("a cache keeps no gradients; call the model under torch.no_grad()")
+        if len(k) != self.keys.shape[1]:
+            raise ValueError(f"the cache is for a batch of {self.keys.shape[1]}, got {len(k)}")
         end = self.length + k.shape[2]
         self.keys[layer, :, :, self.length : end] = k
         self.values[layer, :, :, self.length : end] = v
@@ -50,8 +55,9 @@ class Cache:
 class Attention(nn.Module):
     """Causal multi-head softmax attention with separate query, key and value projections."""
 
-    def __init__(self, config: GPTConfig):
+    def __init__(self, config: GPTConfig, attend: Callable[..., Tensor] = fused_attention):
         super().__init__()
+        self.attend = attend
         inner = config.heads * config.head_width
         self.heads, self.head_width = config.heads, config.head_width
         self.q_proj = nn.Linear(config.width, inner, config.bias)
@@ -80,7 +86,7 @@ class Attention(nn.Module):
             mixed = weights @ v
             record.put(layer, scores=scores, weights=weights)
         else:
-            mixed = fused_attention(q, k, v, causal=True, mask=mask)
+            mixed = self.attend(q, k, v, causal=True, mask=mask)
         out = self.out_proj(mixed.transpose(1, 2).flatten(2))
         if record is not None:
             record.put(layer, queries=q, keys=k, values=v, head_output=mixed, attention_output=out)
@@ -103,9 +109,9 @@ class MLP(nn.Module):
 class Block(nn.Module):
     """Attention, then an MLP; each adds to the residual stream."""
 
-    def __init__(self, config: GPTConfig):
+    def __init__(self, config: GPTConfig, attend: Callable[..., Tensor] = fused_attention):
         super().__init__()
-        self.attention, self.mlp = Attention(config), MLP(config)
+        self.attention, self.mlp = Attention(config, attend), MLP(config)
         self.attention_norm = nn.LayerNorm(config.width, config.layer_norm_eps, bias=config.bias)
         self.mlp_norm = nn.LayerNorm(config.width, config.layer_norm_eps, bias=config.bias)
         self.dropout, self.pre = nn.Dropout(config.dropout), config.norm == "pre"
@@ -129,6 +135,9 @@ class GPT(nn.Module):
         Seed of the initial weights; the global generator is neither used nor changed.
     device, dtype
         Where and in which precision the weights live; ``device="meta"`` takes no memory.
+    attend
+        The attention function, called as :func:`icl_lib.models.attention.softmax_attention` is;
+        the fused form of it if not given.
 
     Source: Radford et al. (2018, 2019); Brown et al. (2020).
 
@@ -142,6 +151,7 @@ class GPT(nn.Module):
         seed: int = 0,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        attend: Callable[..., Tensor] = fused_attention,
     ):
         super().__init__()
         self.config = config
@@ -157,7 +167,7 @@ class GPT(nn.Module):
                 table = torch.empty(config.context, config.width)
                 self.register_buffer("sinusoids", table, persistent=False)
             self.dropout = nn.Dropout(config.dropout)
-            self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+            self.blocks = nn.ModuleList(Block(config, attend) for _ in range(config.layers))
             if config.norm == "pre":
                 self.final_norm = nn.LayerNorm(
                     config.width, config.layer_norm_eps, bias=config.bias
@@ -274,7 +284,6 @@ class GPT(nn.Module):
         """Return an empty cache for ``batch`` sequences."""
         return Cache(self.config, batch, self.blocks[0].attention.k_proj.weight)
 
-    @torch.inference_mode()
     def generate(
         self,
         prompt: Int[Tensor, "B T"],
@@ -312,21 +321,22 @@ class GPT(nn.Module):
                 f"prompt of {prompt.shape[1]} tokens and {steps} steps do not fit a context of "
                 f"{self.config.context} tokens ({max(0, total - self.config.context)} too many)"
             )
-        training, cache = self.training, self.new_cache(len(prompt))
+        out = F.pad(prompt, (0, steps))
+        how = dict(greedy=greedy, temperature=temperature, top_k=top_k, top_p=top_p)
+        training = self.training
         self.eval()
-        out = prompt.new_empty(len(prompt), total)
-        out[:, : prompt.shape[1]], new = prompt, prompt
-        for place in range(prompt.shape[1], total):
+        try:
+            with torch.inference_mode():
+                self._continue(out, prompt.shape[1], mask, generator=generator, **how)
+        finally:
+            self.train(training)
+        return out
+
+    def _continue(self, out: Tensor, start: int, mask: Tensor | None, **how) -> None:
+        """Fill ``out`` from position ``start`` on, each token seen by the model once."""
+        cache, new = self.new_cache(len(out)), out[:, :start]
+        for place in range(start, out.shape[1]):
             logits = self(new, mask=mask, cache=cache, last_only=True)[:, -1]
-            new = choose(
-                logits,
-                greedy=greedy,
-                temperature=temperature,
-                top_k=top_k,
-                top_p=top_p,
-                generator=generator,
-            )
+            new = choose(logits, **how)
             out[:, place : place + 1] = new
             mask = None if mask is None else F.pad(mask, (0, 1), value=True)
-        self.train(training)
-        return out

@@ -108,6 +108,7 @@ def _image(axes, picture: np.ndarray, ink: mpl.colors.Colormap, words: str, pain
     axes.grid(False)
     axes.set_xticks([])
     axes.set_yticks([])
+    axes.spines[:].set_visible(False)
     axes.set_title(words, fontsize=10, color=paint)
 
 
@@ -127,8 +128,8 @@ def digit_agreement(fig, theme: Theme, shares: Mapping[str, Sequence[float]]) ->
     axes.barh(places, means, 0.55, color=color("query", theme))
     for place, name, mean in zip(places, names, means, strict=True):
         axes.plot(shares[name], [place] * len(shares[name]), "o", color=color("text", theme), ms=3)
-        axes.text(mean + 0.02, place + 0.34, f"{mean:.3f}", color=color("text", theme))
+        axes.text(mean + 0.02, place, f"{mean:.3f}", va="center", color=color("text", theme))
     axes.set_yticks(places, names)
-    axes.set_xlim(0, 1.08)
-    axes.set_xlabel("share of test digits where it names the predicted class")
+    axes.set_xlim(0, 1.15)
+    axes.set_xlabel("agreement with the layer's prediction")
     axes.grid(axis="y", visible=False)

@@ -1,4 +1,4 @@
-"""Figures of the GPT chapter: sizes, a training run, a choice of the next token, a map of heads."""
+"""Figures of the GPT chapter: sizes, a training run, ways to choose a token, maps of heads."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,7 +9,7 @@ from icl_lib.palette import Theme, color
 from icl_lib.plots.attention import weight_map
 from icl_lib.plots.themed import figure
 
-PARTS = ("query", "key", "value", "predicted", "gold", "error", "neutral")
+PARTS = ("gold", "predicted", "query", "key", "neutral", "value", "error")
 
 
 @figure(size=(7.2, 4.6))
@@ -69,19 +69,21 @@ def training_curve(
         label="held out",
     )
     for name, value in references.items():
+        below = value < losses[-1]  # the curves end above this line: keep clear of them
         axes.axhline(value, color=color("neutral", theme), linestyle="--", lw=1.2)
         axes.annotate(
             name,
             (len(losses), value),
-            xytext=(-2, 3),
+            xytext=(-2, -4 if below else 3),
             textcoords="offset points",
             ha="right",
+            va="top" if below else "bottom",
             color=color("muted", theme),
         )
     axes.set_ylim(0, 1.08 * max(losses.max(), *references.values()))
     axes.set_xlabel("step")
     axes.set_ylabel("loss in nats per character")
-    axes.legend(loc="upper right", bbox_to_anchor=(1, 0.9))
+    axes.legend(loc="center right", bbox_to_anchor=(1, 0.6))
 
 
 @figure(size=(7.2, 3.4))

@@ -164,6 +164,7 @@ def head_errors(fig, theme, groups):
         ax.plot([np.median(y)] * 2, [row - 0.35, row + 0.35], color=color("text", theme))
     ax.set_yticks(range(len(groups)), list(groups))
     ax.set(xlim=(-0.02, 1.04), xlabel="direction error of the relaxed head: 0 same, 1 unrelated")
+    ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
 
 

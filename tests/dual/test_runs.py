@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from icl_lib.dual import relative_difference, train_recorded
+from icl_lib.dual import fresh_layer, relative_difference, train_recorded
 
 
 def run(generator, **options):
@@ -37,3 +37,15 @@ def test_lengths_must_agree():
     optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
     with pytest.raises(ValueError, match="got 3 examples and 2 targets"):
         train_recorded(layer, optimizer, nn.functional.mse_loss, x, x[:2], batch=1)
+
+
+def test_fresh_layers_are_zero_or_drawn_from_the_generator_alone():
+    assert all(not p.any() for p in fresh_layer(3, 2).parameters())
+    drawn = [
+        fresh_layer(300, 200, std=0.5, generator=torch.Generator().manual_seed(1)).weight
+        for _ in range(2)
+    ]
+    assert torch.equal(*drawn)
+    assert drawn[0].std().item() == pytest.approx(0.5, rel=0.02)
+    with pytest.raises(ValueError, match="need a generator"):
+        fresh_layer(3, 2, std=1.0)

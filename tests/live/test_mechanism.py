@@ -170,7 +170,8 @@ class TestConstructors:
             ({"curvature": 0.0}, "must be positive, got 0.0"),
             ({"condition": 0.5}, "between 1 and 100, got 0.5"),
             ({"momentum": 1.0}, "between 0 and 0.95, got 1.0"),
-            ({"steps": 0}, "between 1 and 1000, got 0"),
+            ({"steps": 0}, "between 1 and 200, got 0"),
+            ({"step_size": 4.3}, "at most 4.2 / curvature = 4.2, got 4.3"),
         ],
     )
     def test_descent_names_what_is_wrong(self, change, message):

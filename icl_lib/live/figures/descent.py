@@ -33,9 +33,9 @@ class Descent(BookFigure):
     condition
         κ = λ_max / λ_min, from 1 to 100; only for two dimensions.
     step_size, momentum
-        η and β at the start.
+        η and β at the start; η at most 4.2 / λ_max, β at most 0.95.
     steps
-        How many steps a full path has.
+        How many steps a full path has, at most 200.
     reach
         How far from the minimum the start may be moved; 1.25 times the first distance when left
         out. The second coordinate reaches 0.6 times as far.
@@ -161,7 +161,8 @@ class Descent(BookFigure):
 
 
 def _trail(points) -> list[str]:
-    shown = [(x, y) for x, y in points if -400 < x < 820 and -400 < y < 640]
+    outside = (i for i, (x, y) in enumerate(points) if not (-400 < x < 820 and -400 < y < 640))
+    shown = points[: next(outside, len(points))]
     dots = [svg.circle(x, y, 3) for x, y in shown[:-1]]
     last = [svg.circle(x, y, 6, "error") for x, y in shown[-1:]]
     return [svg.polyline(shown, width=1.5), *dots, *last]
@@ -214,5 +215,9 @@ def _check(minimum, start, curvature, condition, step_size, momentum, steps) -> 
         raise ValueError(f"condition must be between 1 and 100, got {condition}")
     if not 0 <= momentum <= 0.95:
         raise ValueError(f"momentum must be between 0 and 0.95, got {momentum}")
-    if not 1 <= steps <= 1000:
-        raise ValueError(f"steps must be between 1 and 1000, got {steps}")
+    if step_size > 4.2 / curvature:
+        raise ValueError(
+            f"step_size must be at most 4.2 / curvature = {4.2 / curvature:g}, got {step_size}"
+        )
+    if not 1 <= steps <= 200:
+        raise ValueError(f"steps must be between 1 and 200, got {steps}")

@@ -74,8 +74,9 @@ function verdict(state, found) {
 }
 
 function words(state, found) {
-  const share = found.first > 0 ? `, ${number((100 * found.loss) / found.first)} % of the first` : "";
-  return `After ${state.taken} step${state.taken === 1 ? "" : "s"} the loss is ${number(found.loss)}${share}. ${verdict(state, found)}`;
+  const percent = (100 * found.loss) / found.first;
+  const share = percent < 1e-3 ? ", less than 0.001 % of the first" : `, ${number(percent)} % of the first`;
+  return `After ${state.taken} step${state.taken === 1 ? "" : "s"} the loss is ${number(found.loss)}${found.first > 0 ? share : ""}. ${verdict(state, found)}`;
 }
 
 const trail = (points) => [
@@ -102,7 +103,7 @@ function cake(state, found, box) {
   const edge = 1.15 * state.reach;
   const top = loss(state, [m + edge]);
   const x = scale([m - edge, m + edge], [box[0], box[2]]);
-  const y = scale([0, top], [box[3], box[1]]);
+  const y = scale([-0.06 * top, top], [box[3], box[1]]);
   const bowl = Array.from({ length: 101 }, (_, i) => m - edge + (2 * edge * i) / 100);
   const taken = found.all.slice(0, state.taken + 1).map(([v]) => [x(v), y(loss(state, [v]))]);
   return [

@@ -87,6 +87,7 @@ function drawInputs(found) {
       text(x(p[0]) + 8, y(p[1]) + 4, `x${INDEX[i]}`, { role: "key" }),
     ]),
     arrow(x, y, [0, 0], found.query, "query", 3),
+    text(x(found.query[0]) + 8, y(found.query[1]) - 6, "query x", { role: "query" }),
   ].flat(3);
 }
 
