@@ -86,7 +86,7 @@ lighthouse: book
 	@$(BIN)/python tools/lighthouse.py
 
 benchmark: $(VENV)/.stamp-test
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.speed
 
 constraints: $(VENV)/.stamp-dev
 	$(BIN)/python tools/pin.py

@@ -68,6 +68,12 @@ class Claim:
         return "holds" if self.deviation(measured) <= self.tolerance else "fails"
 
 
+def _readable(x: float, digits: int = 6) -> str:
+    """Return ``x`` for reading; a large whole number, as a count is, keeps all its digits."""
+    whole = math.isfinite(x) and x == int(x) and 1e6 <= abs(x) < 1e15
+    return f"{x:,.0f}" if whole else f"{x:.{digits}g}"
+
+
 @dataclass(frozen=True)
 class Record:
     """What a chapter measured for one claim; displays as one line and carries its data along."""
@@ -79,15 +85,17 @@ class Record:
 
     def line(self) -> str:
         """Return the sentence that is printed under the cell."""
+        value, tolerance = self.claim.value, self.claim.tolerance
         target = {
-            "equal": f"{self.claim.value:.6g} ± {self.claim.tolerance:.2g}",
-            "relative": f"{self.claim.value:.6g} ± {100 * self.claim.tolerance:.3g} %",
-            "at_most": f"≤ {self.claim.value + self.claim.tolerance:.6g}",
-            "at_least": f"≥ {self.claim.value - self.claim.tolerance:.6g}",
+            "equal": f"{_readable(value)} ± {_readable(tolerance, 2)}",
+            "relative": f"{_readable(value)} ± {100 * tolerance:.3g} %",
+            "at_most": f"≤ {_readable(value + tolerance)}",
+            "at_least": f"≥ {_readable(value - tolerance)}",
         }[self.claim.kind]
-        seeds = f" (mean of {len(self.per_seed)} seeds)" if len(self.per_seed) > 1 else ""
+        seeds = f" (mean of {len(self.per_seed)} measurements)" if len(self.per_seed) > 1 else ""
         return (
-            f"{self.claim.id}: {self.verdict}, measured {self.measured:.6g}{seeds}, claim {target}"
+            f"{self.claim.id}: {self.verdict}, measured {_readable(self.measured)}{seeds}, "
+            f"claim {target}"
         )
 
     def as_dict(self) -> dict:

@@ -1,6 +1,7 @@
-"""The book's protocols from a terminal: ``icl-lib train``, ``icl-lib params``, ``icl-lib claims``."""
+"""The book's protocols from a terminal: ``icl-lib train``, ``params`` and ``claims``."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +23,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return options.command(options)
-    except (KeyError, ValueError, OSError) as problem:
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (KeyError, ValueError, OSError, RuntimeError) as problem:
         words = problem.args[0] if isinstance(problem, KeyError) else problem
         print(f"icl-lib: {words}", file=sys.stderr)
         return 1
@@ -37,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--out", type=Path, help="file to write (default: NAME.safetensors)")
     train.add_argument("--steps", type=_positive, help="stop after so many steps, write nothing")
     train.add_argument("--fresh", action="store_true", help="do not go on from an interrupted run")
+    train.add_argument("--device", default="cpu", help="cpu (default), cuda, mps")
     train.set_defaults(command=_train)
 
     params = commands.add_parser("params", help="count the parameters of a model")
@@ -63,7 +68,9 @@ def _train(options: argparse.Namespace) -> int:
     recipe = regression.find(options.name)
     if options.steps is not None:
         run = recipe.train(
-            recipe.untrained(), steps=options.steps, callbacks=[optim.Progress(recipe.name)]
+            recipe.untrained().to(options.device),
+            steps=options.steps,
+            callbacks=[optim.Progress(recipe.name)],
         )
         print(f"loss of the last step: {run.loss:.6g}")
         return 0
@@ -72,7 +79,10 @@ def _train(options: argparse.Namespace) -> int:
     if options.fresh:
         progress.unlink(missing_ok=True)
     run, card = regression.train_and_save(
-        recipe, out, callbacks=[optim.Progress(recipe.name), optim.Checkpoint(progress, every=100)]
+        recipe,
+        out,
+        callbacks=[optim.Progress(recipe.name), optim.Checkpoint(progress, every=100)],
+        device=options.device,
     )
     if run.interrupted:
         return 1

@@ -51,7 +51,13 @@ def test_check_keeps_all_seeds_and_compares_their_mean(monkeypatch):
     monkeypatch.setattr(claims, "ledger", lambda: {"c": claim("equal")})
     record = claims.check("c", [1.0, 3.0])
     assert (record.measured, record.per_seed, record.verdict) == (2.0, (1.0, 3.0), "holds")
-    assert "mean of 2 seeds" in record.line()
+    assert "mean of 2 measurements" in record.line()
+
+
+def test_a_count_keeps_all_its_digits():
+    entry = claim("equal", value=124_439_808, tolerance=0)
+    line = Record(entry, 124_439_807.0, (124_439_807.0,), entry.verdict(124_439_807.0)).line()
+    assert line == "c: fails, measured 124,439,807, claim 124,439,808 ± 0"
 
 
 def test_failed_claim_is_recorded_by_check_and_raised_by_require(monkeypatch):

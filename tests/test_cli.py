@@ -106,7 +106,9 @@ def test_an_interrupted_training_goes_on_with_the_same_weights(capsys, tmp_path,
 
 
 def test_help_comes_without_loading_torch():
-    code = "import sys; from icl_lib import cli\ntry: cli.main(['--help'])\nexcept SystemExit: pass\n"
+    code = (
+        "import sys; from icl_lib import cli\ntry: cli.main(['--help'])\nexcept SystemExit: pass\n"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code + "sys.exit('torch' in sys.modules)"],
         capture_output=True, text=True,

@@ -136,7 +136,9 @@ def _few_pairs(f) -> None:
 def _exact_after_d(f) -> None:
     inputs, weights = _draw(6, 3), _draw(3, seed=2)
     targets = inputs @ weights
-    expect_close(f(inputs, targets)[3:], targets[3:], tolerance=1e-8, what="guesses from 3 pairs on")
+    expect_close(
+        f(inputs, targets)[3:], targets[3:], tolerance=1e-8, what="guesses from 3 pairs on"
+    )
 
 
 NO_PEEKING = Exercise(

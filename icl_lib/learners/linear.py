@@ -73,7 +73,7 @@ def averaging(
     inputs, targets
         The pairs.
 
-    Source: Garg et al. 2022, section 3 (the averaging estimator).
+    Source: one of the baselines of Garg et al. 2022.
     Explained in: 01_learning_without_learning
     """
     _, moments = _running_sums(inputs, targets)
@@ -167,7 +167,7 @@ def gradient_descent(
     ValueError
         If ``steps`` is negative.
 
-    Source: von Oswald et al. 2023, section 2, whose loss is this one.
+    Source: von Oswald et al. 2023, whose loss is this one.
     Explained in: 01_learning_without_learning
     """
     if steps < 0:

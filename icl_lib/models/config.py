@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -64,16 +63,16 @@ class GPTConfig:
     width: int
     head_width: int | None = None
     mlp_width: int | None = None
-    positions: Literal["learned", "sinusoidal", "none"] = "learned"
+    positions: str = "learned"
     position_offset: int = 0
     embed_scale: float = 1.0
-    activation: Literal["gelu", "gelu_tanh", "relu"] = "gelu_tanh"
-    norm: Literal["pre", "post"] = "pre"
+    activation: str = "gelu_tanh"
+    norm: str = "pre"
     tied: bool = True
     bias: bool = True
     dropout: float = 0.0
     layer_norm_eps: float = 1e-5
-    init: Literal["gpt2", "fan_in"] = "gpt2"
+    init: str = "gpt2"
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "context", "layers", "heads", "width"):

@@ -131,11 +131,15 @@ def gpt2_weights(state: Mapping[str, Tensor], config: GPTConfig) -> dict[str, Te
             for theirs, ours in names.items():
                 new[f"{to}{ours}.{kind}"] = state[f"{old}{theirs}.{kind}"]
             for theirs, ours in linear.items():
-                new[f"{to}{ours}.{kind}"] = state[f"{old}{theirs}.{kind}"].T
-            parts = state[f"{old}attn.c_attn.{kind}"].T.chunk(3)
+                new[f"{to}{ours}.{kind}"] = _turned(state[f"{old}{theirs}.{kind}"])
+            parts = _turned(state[f"{old}attn.c_attn.{kind}"]).chunk(3)
             for part, ours in zip(parts, ("q_proj", "k_proj", "v_proj"), strict=True):
                 new[f"{to}attention.{ours}.{kind}"] = part
     return new
+
+
+def _turned(x: Tensor) -> Tensor:
+    return x.T if x.ndim == 2 else x
 
 
 def xglm_config(source) -> GPTConfig:

@@ -295,7 +295,7 @@ class GPT(nn.Module):
         top_p: float | None = None,
         generator: torch.Generator | None = None,
         mask: Bool[Tensor, "B T"] | None = None,
-    ) -> Int[Tensor, "B T+steps"]:
+    ) -> Int[Tensor, "B total"]:
         """Continue each prompt by ``steps`` tokens and return prompt and continuation.
 
         Parameters
@@ -322,7 +322,7 @@ class GPT(nn.Module):
                 f"{self.config.context} tokens ({max(0, total - self.config.context)} too many)"
             )
         out = F.pad(prompt, (0, steps))
-        how = dict(greedy=greedy, temperature=temperature, top_k=top_k, top_p=top_p)
+        how = {"greedy": greedy, "temperature": temperature, "top_k": top_k, "top_p": top_p}
         training = self.training
         self.eval()
         try:

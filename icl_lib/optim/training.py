@@ -157,7 +157,10 @@ def _seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Seed the global generators, which dropout draws from, and leave them as they were."""
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
+        if devices:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
         yield
 
 

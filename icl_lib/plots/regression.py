@@ -20,7 +20,7 @@ LOOKS = {
 """Colour, dash and mark of each learner in every figure of the chapter."""
 
 
-@figure(size=(7.6, 3.0))
+@figure(size=(7.6, 3.3))
 def guesses(
     fig,
     theme: Theme,
@@ -51,10 +51,11 @@ def guesses(
         axes.set_xlabel("x")
         axes.set_ylim(-5, 5)
     all_axes[0].set_ylabel("y")
-    all_axes[-1].legend(loc="upper left", fontsize=9)
+    handles, labels = all_axes[-1].get_legend_handles_labels()
+    fig.legend(handles, labels, loc="outside lower center", ncols=3)
 
 
-@figure(size=(6.8, 4.0))
+@figure(size=(6.8, 4.4))
 def error_curves(
     fig,
     theme: Theme,
@@ -68,8 +69,8 @@ def error_curves(
     Parameters
     ----------
     curves
-        Learner (a key of ``LOOKS``) and its errors, ``[seeds, N]`` or ``[N]``: the line is the mean,
-        the band runs from the lowest seed to the highest.
+        Learner (a key of ``LOOKS``) and its errors, ``[seeds, N]`` or ``[N]``: the line is
+        the mean, the band runs from the lowest seed to the highest.
     exact
         The same for closed forms ``[N]``, drawn as lines without marks.
     dimension
@@ -88,12 +89,12 @@ def error_curves(
         axes.plot(np.arange(len(values)), values, "-", color=ink, label=f"{name}, closed form")
     if dimension is not None:
         axes.axvline(dimension, color=color("muted", theme), linestyle=":", linewidth=1)
-        axes.annotate("d", (dimension, 1.36), ha="center", color=color("text", theme))
-    axes.set_ylim(-0.03, 1.5)
+        axes.annotate("k = d", (dimension + 0.1, 2.3), color=color("text", theme))
+    axes.set_ylim(-0.05, 2.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("demonstrations in the prompt")
     axes.set_ylabel("error (guessing 0 = 1)")
-    axes.legend(ncols=2, fontsize=9, loc="upper right")
+    fig.legend(ncols=3, fontsize=10, loc="outside upper center")
 
 
 @figure(size=(6.4, 3.2))

@@ -134,7 +134,11 @@ def find(name: str) -> Recipe:
 
 
 def train_and_save(
-    recipe: Recipe, path: str | Path, *, callbacks: Sequence = ()
+    recipe: Recipe,
+    path: str | Path,
+    *,
+    callbacks: Sequence = (),
+    device: torch.device | str = "cpu",
 ) -> tuple[optim.Run, dict]:
     """Run a recipe to its end and write the network with its card.
 
@@ -147,6 +151,8 @@ def train_and_save(
     callbacks
         Passed to :func:`icl_lib.optim.train`; an :class:`icl_lib.optim.Checkpoint` among them lets
         an interrupted run go on.
+    device
+        Where to train; the prompts are the same everywhere, rounding is not.
 
     Returns
     -------
@@ -154,7 +160,7 @@ def train_and_save(
         The run and the card: recipe, seed, command, versions, CPU seconds, the losses of the first
         steps, and metrics. An interrupted run writes nothing and has no card.
     """
-    model, began = recipe.untrained(), time.process_time()
+    model, began = recipe.untrained().to(device), time.process_time()
     run = recipe.train(model, callbacks=callbacks)
     if run.interrupted:
         return run, {}
@@ -212,7 +218,9 @@ def measure(
         Decides the prompts; keep it apart from that of the training.
     """
     drawn = recipe.prompts(prompts, torch.Generator().manual_seed(optim.derive_seed(seed, 1)))
-    return relative_errors(predict(model, drawn.inputs, drawn.targets), drawn.targets)
+    device = model.read_in.weight.device
+    inputs, targets = drawn.inputs.to(device), drawn.targets.to(device)
+    return relative_errors(predict(model, inputs, targets), targets)
 
 
 def predict(
@@ -287,9 +295,7 @@ class Portable:
 
     model: InContextRegressor
 
-    def answers(
-        self, pairs: Sequence[Sequence[float]], questions: Sequence[float]
-    ) -> list[float]:
+    def answers(self, pairs: Sequence[Sequence[float]], questions: Sequence[float]) -> list[float]:
         """Return the guess at each question after the pairs, see :func:`answers`."""
         return answers(self.model, pairs, questions)
 
@@ -348,5 +354,5 @@ def shuffled_errors(
 
 
 def _loss(model: torch.nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-    inputs, targets = batch
+    inputs, targets = (t.to(model.read_in.weight.device) for t in batch)
     return (predict(model, inputs, targets) - targets).pow(2).mean()

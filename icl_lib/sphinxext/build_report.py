@@ -12,7 +12,10 @@ from icl_lib.sphinxext.tables import link, table
 from icl_lib.sphinxext.weights import packed, weigh
 
 SLOT = "<!-- page weights stand here when all pages are written -->"
-LIMIT = 700_000
+RESULTS = {
+    "Our GPT and the transformers implementation of GPT-2": "results.json",
+    "The dual form against the weight matrix": "dual_results.json",
+}
 PARTS = ("machine", "notebooks", "pages", "benchmarks", "lighthouse")
 
 
@@ -49,25 +52,25 @@ def _number(value: Any) -> str:
     return str(value)
 
 
-def _plain_rows(value: Any) -> list[dict]:
-    """Return ``value`` if it is a list of flat records."""
-    if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
-        return [{k: v for k, v in row.items() if not isinstance(v, dict | list)} for row in value]
-    return []
+def _measured_on(results: dict) -> list[nodes.Node]:
+    facts = {**results.get("hardware", {}), **results.get("versions", {})}
+    words = ", ".join(f"{name.replace('_', ' ')} {_number(v)}" for name, v in facts.items() if v)
+    return [nodes.paragraph("", f"Measured on: {words}.")] if words else []
 
 
-def benchmarks(results: dict | list) -> list[nodes.Node]:
-    """Return each list of records in the committed benchmark results as a table."""
-    lists = {"": results} if isinstance(results, list) else results
+def rows_table(rows: list[dict]) -> nodes.table:
+    """Return records that share their keys as a table, one column per key."""
+    header = list(rows[0])
+    body = [[_number(row.get(key, "–")) for key in header] for row in rows]
+    return table([key.replace("_", " ") for key in header], body)
+
+
+def benchmarks(files: dict[str, dict]) -> list[nodes.Node]:
+    """Return the committed results, each under its title."""
     found: list[nodes.Node] = []
-    for name, value in lists.items():
-        rows = _plain_rows(value)
-        if rows:
-            header = list(rows[0])
-            if name:
-                found.append(nodes.rubric("", name.replace("_", " ")))
-            body = [[_number(row.get(key, "–")) for key in header] for row in rows]
-            found.append(table([key.replace("_", " ") for key in header], body))
+    for title, results in files.items():
+        if results.get("rows"):
+            found += [nodes.rubric("", title), *_measured_on(results), rows_table(results["rows"])]
     return found or [nodes.paragraph("", "No benchmark has been recorded yet.")]
 
 
@@ -92,7 +95,8 @@ class BuildReport(SphinxDirective):
         if part == "pages":
             return [nodes.raw("", SLOT, format="html")]
         if part == "benchmarks":
-            return benchmarks(_read(root / "benchmarks" / "results.json"))
+            names = {t: _read(root / "benchmarks" / f) for t, f in RESULTS.items()}
+            return benchmarks(names)
         if part == "lighthouse":
             return lighthouse(_read(root / "benchmarks" / "lighthouse.json"))
         if part not in PARTS:

@@ -28,6 +28,7 @@ def used_icons(styles: str, pages: str) -> set[int]:
         classes = set(ICON_CLASS.findall(selector))
         if not classes or classes & present:
             found |= {int(code, 16) for code in CODE.findall(body)}
+            found |= {ord(sign) for sign in body if "\ue000" <= sign <= "\uf8ff"}
     return found
 
 

@@ -14,6 +14,7 @@ SUFFIX = {"image/svg+xml": ".svg", "image/png": ".png"}
 DATA_IMAGE = re.compile(
     r'<img\b(?P<before>[^>]*?)\bsrc="data:(?P<mime>image/(?:svg\+xml|png));base64,(?P<data>[^"]*)"'
 )
+PANEL_NOTE = re.compile(r'(<p class="icl-panel-note"[^>]*>.*?)</p>', re.DOTALL)
 DESCRIPTION_LENGTH = 155
 FALLBACK = (
     "An executable book on why GPT can learn from its prompt, and the tested library behind it."
@@ -62,8 +63,10 @@ def repair_page(app: Any, page: str, template: str, context: dict, doctree: Any)
     """Apply all repairs to one page before it is written."""
     body = context.get("body")
     if body:
-        prefix = "../" * page.count("/") + f"{app.builder.imagedir}/"
-        body = extract_images(body, Path(app.outdir) / app.builder.imagedir, prefix)
+        up = "../" * page.count("/")
+        folder = app.builder.imagedir
+        body = extract_images(body, Path(app.outdir) / folder, f"{up}{folder}/")
+        body = PANEL_NOTE.sub(rf'\1 <a href="{up}book/setup.html">How to run it.</a></p>', body)
         for old, new in ROLES:
             body = body.replace(old, new)
         context["body"] = body

@@ -10,7 +10,7 @@ from sphinx.util.docutils import SphinxDirective
 from icl_lib import claims
 from icl_lib.sphinxext.tables import Cell, link, table
 
-HEADER = ("Claim", "Claimed", "Ours", "Seeds", "Verdict", "Source", "Measured in")
+HEADER = ("Claim and its source", "Claimed", "Ours", "Seeds", "Verdict", "Cell")
 
 
 def records(notebook: Path) -> dict[str, dict]:
@@ -61,18 +61,22 @@ def _verdict(name: str) -> nodes.inline:
     return nodes.inline("", words[name], classes=[f"icl-verdict-{name}"])
 
 
+def _statement(claim: claims.Claim) -> nodes.container:
+    source = nodes.paragraph("", claim.source, classes=["icl-source"])
+    return nodes.container("", nodes.paragraph("", claim.statement), source)
+
+
 def row(claim: claims.Claim, record: dict | None) -> list[Cell]:
     """Return one line of the scoreboard; a claim without a record is open."""
     if record is None:
-        return [claim.statement, target(claim), "–", "–", _verdict("open"), claim.source, "–"]
+        return [_statement(claim), target(claim), "–", "–", _verdict("open"), "–"]
     place = record["notebook"]
     return [
-        claim.statement,
+        _statement(claim),
         target(claim),
         ours(claim, record["measured"]),
         str(len(record["per_seed"])),
         _verdict(record["verdict"]),
-        claim.source,
         link(f"chapter {int(place[:2])}", f"../notebooks/{place}.html#claim-{claim.id}"),
     ]
 

@@ -95,8 +95,7 @@ def linear_prompts(
     ValueError
         If a size is not positive, a scale is negative, or the distribution is unknown.
 
-    Source: Garg et al. 2022, section 3 (``"normal"``); von Oswald et al. 2023, section 3
-    (``"uniform"``).
+    Source: Garg et al. 2022 (``"normal"``); von Oswald et al. 2023 (``"uniform"``).
     Explained in: 01_learning_without_learning
     """
     _check_sizes(batch=batch, points=points, dimension=dimension)
@@ -134,7 +133,7 @@ def interleave(
     Tensor
         2N tokens of width d + 1.
 
-    Source: Garg et al. 2022, section 2. Differs: y has a place of its own; in the paper it shares
+    Source: Garg et al. 2022. Differs: y has a place of its own; in the paper it shares
     the first place with x.
     Explained in: 01_learning_without_learning
     """

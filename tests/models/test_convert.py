@@ -10,19 +10,29 @@ transformers = pytest.importorskip("transformers")
 
 
 def gpt2(**options):
-    config = dict(
-        vocab_size=37, n_positions=24, n_embd=12, n_layer=3, n_head=3, attn_pdrop=0.0,
-        bos_token_id=0, eos_token_id=0,
-    )  # fmt: skip
+    config = {
+        "vocab_size": 37, "n_positions": 24, "n_embd": 12, "n_layer": 3, "n_head": 3,
+        "attn_pdrop": 0.0,
+        "bos_token_id": 0, "eos_token_id": 0,
+    }  # fmt: skip
     return transformers.GPT2LMHeadModel(transformers.GPT2Config(**config | options))
 
 
 def xglm(**options):
-    config = dict(
-        vocab_size=37, max_position_embeddings=24, d_model=12, ffn_dim=20, num_layers=3,
-        attention_heads=3, dropout=0.0, attention_dropout=0.0,
-    )  # fmt: skip
+    config = {
+        "vocab_size": 37, "max_position_embeddings": 24, "d_model": 12, "ffn_dim": 20,
+        "num_layers": 3,
+        "attention_heads": 3, "dropout": 0.0, "attention_dropout": 0.0,
+    }  # fmt: skip
     return transformers.XGLMForCausalLM(transformers.XGLMConfig(**config | options))
+
+
+@pytest.fixture(autouse=True)
+def _float64():
+    """XGLM makes a scalar of the default type, where float64's smallest number overflows."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
 
 
 BUILDERS = {"gpt2": gpt2, "xglm": xglm}

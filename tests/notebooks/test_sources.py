@@ -87,7 +87,7 @@ def test_chapter_ends_with_take_aways_exercises_and_sources(path):
 @every
 def test_chapter_has_a_live_figure_a_panel_and_a_differs_block(path):
     code = text(path, "code")
-    assert re.search(r"\b(live\.|live\.figures\.)[A-Z]\w+\(", code), "no live figure"
+    assert re.search(r"\blive\.[A-Z]\w+(\.\w+)?\(", code), "no live figure"
     assert "live.panel(" in code, "no control panel"
     assert ":class: differs" in text(path, "markdown")
 

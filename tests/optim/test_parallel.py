@@ -67,6 +67,7 @@ def gap(one, two):
     return max((a - b).abs().max().item() for a, b in pairs)
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one_and_resume_in_two(tmp_path):
     one = launch(tmp_path, "one", processes=1)
     launch(tmp_path, "two", processes=2, steps=25)

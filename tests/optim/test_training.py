@@ -227,6 +227,7 @@ def start_script(folder, checkpoint, result, pause):
     )
 
 
+@pytest.mark.slow
 def test_killed_at_arbitrary_moments_it_ends_with_the_same_bits(tmp_path):
     whole = start_script(tmp_path, tmp_path / "w.pt", tmp_path / "w.out", 0)
     assert whole.communicate()[0].split("\n")[0] == "1"

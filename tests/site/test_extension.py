@@ -9,7 +9,7 @@ import pytest
 from docutils import nodes
 
 from icl_lib import claims
-from icl_lib.sphinxext import notation, repairs, scoreboard
+from icl_lib.sphinxext import build_report, icons, notation, repairs, scoreboard
 from icl_lib.sphinxext.assets import copy_mathjax
 from icl_lib.sphinxext.tables import table
 from icl_lib.sphinxext.weights import packed, weigh
@@ -123,3 +123,20 @@ def test_weight_of_a_page_is_the_packed_size_of_what_it_loads(tmp_path):
     (tmp_path / "index.html").write_text(page, "utf-8")
     expected = len(gzip.compress(script.encode(), 6)) + len(gzip.compress(page.encode(), 6))
     assert weigh(tmp_path) == {"index.html": pytest.approx(expected, abs=20)}
+
+
+def test_icons_are_those_whose_class_occurs_and_those_the_theme_shows_itself():
+    styles = (
+        '.fa-bars:before{content:"\\f0c9"}.fa-cat:before{content:"\\f6be"}'
+        '.admonition:after{content:"\\f05a"}html{--pst-icon-bell:"\uf0f3"}'
+    )
+    assert icons.used_icons(styles, '<i class="fa-solid fa-bars">') == {0xF0C9, 0xF05A, 0xF0F3}
+
+
+def test_committed_benchmarks_are_shown_with_their_hardware():
+    results = {"hardware": {"cpu": "a chip", "gpu": None}, "rows": [{"N": 10, "ours_seconds": 0.5}]}
+    shown = build_report.benchmarks({"Speed": results, "Nothing": {}})
+    assert [node.astext() for node in shown[:2]] == ["Speed", "Measured on: cpu a chip."]
+    assert "ours seconds" in shown[2].astext()
+    assert "0.5" in shown[2].astext()
+    assert len(shown) == 3

@@ -1,4 +1,4 @@
-"""A trained transformer that reads (x, y) pairs, beside ridge, least squares and gradient descent."""
+"""A trained transformer that reads (x, y) pairs, beside ridge, least squares and descent."""
 
 import base64
 import zlib
@@ -113,7 +113,9 @@ class InContextRegression(BookFigure):
         def place(x: float, y: float) -> tuple[float, float]:
             return 220 + 180 * x / WIDE, 150 - 130 * y / HIGH
 
-        curve = [place(x, y) for x, y in zip(CURVE, self._answers[1:], strict=True) if abs(y) <= HIGH]
+        curve = [
+            place(x, y) for x, y in zip(CURVE, self._answers[1:], strict=True) if abs(y) <= HIGH
+        ]
         dots = [svg.circle(*place(x, y), 6.0, "gold") for x, y in self.pairs[: self.shown]]
         asked, _ = place(self.question, 0)
         parts = [

@@ -44,8 +44,8 @@ function words({ count, step_size: eta }, found) {
   const start = `Trained on ${many} with step size ${number(eta)}, the matrix answers ${pair(found.matrix)}, and attention over `
     + `the ${many} answers ${pair(found.attention)}.`;
   const lean = sizes[top] > 0 ? ` Example ${top + 1} contributes most: its score is ${fixed(found.scores[top])}.` : " The query meets no key.";
-  const largest = Math.max(...found.errors.map((e) => Math.hypot(...e)));
-  const wild = largest > 10 ? " The error signals blow up at this step size. The two forms still agree." : "";
+  const [first, last] = [found.errors[0], found.errors.at(-1)].map((e) => Math.hypot(...e));
+  const wild = last > first ? " The error signals grow instead of shrinking. The two forms still agree." : "";
   return start + lean + wild;
 }
 
@@ -87,7 +87,7 @@ function drawInputs(found) {
       text(x(p[0]) + 8, y(p[1]) + 4, `x${INDEX[i]}`, { role: "key" }),
     ]),
     arrow(x, y, [0, 0], found.query, "query", 3),
-    text(x(found.query[0]) + 8, y(found.query[1]) - 6, "query x", { role: "query" }),
+    text(x(found.query[0]), y(found.query[1]) + (found.query[1] < 0 ? 18 : -8), "query x", { role: "query", anchor: "middle" }),
   ].flat(3);
 }
 

@@ -104,12 +104,12 @@ function arrow(x, y, v, role, width, dash) {
 
 function plane() {
   const box = [40, 24, 404, 270];
-  const picture = drawing({ width: 420, height: 366, label: "" });
+  const picture = drawing({ width: 420, height: 400, label: "" });
   const rows = [["predicted", "relaxed: (W_ZSL + ΔW) q"], ["gold", "softmax attention over all tokens"],
     ["query", "softmax without demonstrations"], ["key", "values of the demonstrations"]];
   const legend = rows.flatMap(([role, label], i) => [
-    s("rect", { x: 44 + 186 * (i % 2), y: 322 + 22 * Math.floor(i / 2), width: 12, height: 12, fill: color(role) }),
-    text(62 + 186 * (i % 2), 332 + 22 * Math.floor(i / 2), label, { size: 11 }),
+    s("rect", { x: 44, y: 318 + 20 * i, width: 12, height: 12, fill: color(role) }),
+    text(64, 329 + 20 * i, label, { size: 13 }),
   ]);
   const set = (found) => {
     const reach = 1.15 * Math.max(1.2, ...[found.matrix, found.softmax, found.kept, ...found.values].flat().map(Math.abs));
@@ -157,7 +157,7 @@ function render({ model, el }) {
   };
   frame({
     el, model, title: "Demonstrations in, ΔW out", controls,
-    body: [h("div", { class: "icl-pair" }, [h("div", {}, [matrix.element, vectors.element]), plot.element]), said],
+    body: [h("div", { class: "icl-pair" }, [matrix.element, plot.element]), vectors, said],
     update,
   });
 }
