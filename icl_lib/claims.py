@@ -163,7 +163,7 @@ def check(name: str, measured: float | Sequence[float]) -> Record:
     name
         Name in the ledger.
     measured
-        One number, or one number per seed; of several the mean is compared and all are kept.
+        One number, or one for each seed or random draw; the mean is compared, all are kept.
 
     Returns
     -------

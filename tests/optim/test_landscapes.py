@@ -54,9 +54,9 @@ def test_measured_critical_step_equals_the_closed_form(mu):
         bowls,
         lambda w, lr: optim.Momentum(w, lr, momentum=mu),
         randn(3, 4),
-        bracket=(0.05, 1.0),
-        steps=300,
-        halvings=26,
+        bracket=(0.1, 0.5),
+        steps=240,
+        halvings=22,
     )
     assert (found / (bowls.critical_step * (1 + mu)) - 1).abs().max() < 1e-6
 

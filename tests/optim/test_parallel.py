@@ -25,24 +25,31 @@ SCRIPT = """
         def predict(self, x):  # not `forward`: a loss may call any method
             return self.b(torch.tanh(self.a(x)))
 
-    with optim.process_group() as (rank, world):
-        torch.manual_seed(1 + rank * 10)  # the first process's weights win
+    def go(steps):
         model = Net().double()
-        g = torch.Generator().manual_seed(7)
-        x = torch.randn(48, 5, generator=g, dtype=torch.float64)
         run = optim.train(
             model, lambda m, b: ((m.predict(b[0]) - b[1]) ** 2).mean(),
             optim.Shuffled((x, x.sum(1, keepdim=True).tanh()), 8, seed=2),
-            getattr(optim, sys.argv[2])(model.parameters(), 0.02), steps=int(sys.argv[3]),
+            getattr(optim, sys.argv[2])(model.parameters(), 0.02), steps=steps,
             clip=0.5, schedule=optim.Warmup(5, optim.Cosine(55)),
             callbacks=[optim.Checkpoint(sys.argv[1] + ".pt", every=10)])
+        return model, run
+
+    with optim.process_group() as (rank, world):
+        torch.manual_seed(1 + rank * 10)  # the first process's weights win
+        g = torch.Generator().manual_seed(7)
+        x = torch.randn(48, 5, generator=g, dtype=torch.float64)
+        if world > 1:
+            go(25)
+            torch.distributed.barrier()  # the file is written
+        model, run = go(40)
         if rank == 0:
             torch.save(dict(weights=[p.detach() for p in model.parameters()],
                             losses=run.losses, world=world), sys.argv[1])
 """
 
 
-def launch(folder, name, rule="AdamW", *, processes, steps=40):
+def launch(folder, name, rule="AdamW", *, processes):
     script = folder / "script.py"
     script.write_text(textwrap.dedent(SCRIPT))
     launcher = (
@@ -52,7 +59,7 @@ def launch(folder, name, rule="AdamW", *, processes, steps=40):
     )
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(
-        [sys.executable, *launcher, str(script), str(folder / name), rule, str(steps)],
+        [sys.executable, *launcher, str(script), str(folder / name), rule],
         capture_output=True,
         text=True,
         env=environment,
@@ -70,8 +77,7 @@ def gap(one, two):
 @pytest.mark.slow
 def test_two_processes_equal_one_and_resume_in_two(tmp_path):
     one = launch(tmp_path, "one", processes=1)
-    launch(tmp_path, "two", processes=2, steps=25)
-    two = launch(tmp_path, "two", processes=2, steps=40)
+    two = launch(tmp_path, "two", processes=2)
     assert (one["world"], two["world"]) == (1, 2)
     assert gap(one, two) < 1e-12
     assert max(abs(a - b) for a, b in zip(one["losses"], two["losses"], strict=True)) < 1e-12
