@@ -3,7 +3,7 @@
 Run ``python -m benchmarks.speed``. It writes ``benchmarks/results.json`` and prints a table.
 
 Both models are float32 and use the fused attention (``sdpa`` there). Calls alternate, so that a
-busy machine disturbs both alike; the table shows medians and how many runs they are of. A training step
+busy machine disturbs both alike; the table shows medians and of how many runs. A training step
 is forward, loss, backward and one step of torch's AdamW, the same for both. Generation is greedy,
 with cache, 256 new tokens after a prompt of 32; that both write the same tokens is checked.
 """
@@ -97,14 +97,15 @@ def timed(call, device: str) -> tuple:
 def compare(ours, theirs, equal: bool, device: str, budget: float, most: int) -> dict:
     """Time both, in turn, until the budget of seconds is spent; at least once each."""
     (first, a0), (second, b0) = timed(ours, device), timed(theirs, device)
-    if equal and first.dtype == torch.int64:
+    is_text = equal and first.dtype == torch.int64
+    if is_text:
         same = torch.equal(first, second)
     else:
         same = not equal or torch.allclose(first, second, atol=1e-4)
     if not same:
         raise RuntimeError("the two models disagree; there is nothing to compare")
     a, b, start = [], [], time.perf_counter()
-    if first.dtype == torch.int64 and a0 + b0 > budget:
+    if is_text and a0 + b0 > budget:
         a, b = [a0], [b0]  # hundreds of passes: the first one's warm-up is lost in them
     while len(a) < (1 if a else 3) or time.perf_counter() - start + a0 + b0 < budget:
         for call, seconds in ((ours, a), (theirs, b))[:: 1 if len(a) % 2 else -1]:
@@ -150,6 +151,22 @@ def table(results: list[dict]) -> str:
     return "\n".join(lines)
 
 
+def write(path: Path, about: dict, found: list[dict]) -> None:
+    """Write all rows so far, so that a run that is interrupted is not lost."""
+    content = {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "hardware": about,
+        "versions": {
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "python": platform.python_version(),
+        },
+        "tokens": {"forward and training": TOKENS, "prompt": PROMPT, "new": NEW},
+        "rows": found,
+    }
+    path.write_text(json.dumps(content, indent=2) + "\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--budget", type=float, default=10.0, help="seconds for each row")
@@ -167,18 +184,9 @@ def main() -> None:
                     name = {"device": device, "size": size, "batch": batch, "what": what}
                     found.append(name | compare(a, b, equal, device, options.budget, options.most))
                     print(table(found[-1:]).splitlines()[-1], flush=True)
+                    write(options.out, about, found)
                     torch.manual_seed(0)
                 ours = from_transformers(theirs)  # training moved the weights
-    versions = {"torch": torch.__version__, "transformers": transformers.__version__}
-    versions["python"] = platform.python_version()
-    content = {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "hardware": about,
-        "versions": versions,
-        "tokens": {"forward and training": TOKENS, "prompt": PROMPT, "new": NEW},
-        "rows": found,
-    }
-    options.out.write_text(json.dumps(content, indent=2) + "\n")
     print(f"\n{table(found)}\n\nwritten to {options.out}")
 
 

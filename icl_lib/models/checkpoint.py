@@ -71,6 +71,7 @@ def save(path: Path | str, weights: nn.Module | Mapping[str, Tensor], card: Mapp
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     save_file(state, partial, metadata=metadata)
+    partial.chmod(0o644)  # safetensors writes for its owner alone
     os.replace(partial, path)
     return path
 

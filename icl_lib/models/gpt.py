@@ -5,7 +5,6 @@ Letters: ``B`` batch, ``T`` new positions, ``S`` all positions so far, ``D`` wid
 :class:`icl_lib.models.record.Record`; the mathematics of attention is in ``attention.py``.
 """
 
-import copy
 import math
 from collections.abc import Callable
 
@@ -18,8 +17,6 @@ from icl_lib.models.attention import attention_scores, attention_weights, fused_
 from icl_lib.models.config import ACTIVATIONS, GPTConfig, sinusoids
 from icl_lib.models.record import Record
 from icl_lib.models.sampling import check_sampling, choose
-
-LONG_TEXT = 32  # new tokens from which a faster copy of the weights pays on a CPU
 
 
 class Cache:
@@ -338,23 +335,8 @@ class GPT(nn.Module):
     def _continue(self, out: Tensor, start: int, mask: Tensor | None, **how) -> None:
         """Fill ``out`` from position ``start`` on, each token seen by the model once."""
         cache, new = self.new_cache(len(out)), out[:, :start]
-        long = out.shape[1] - start >= LONG_TEXT and out.device.type == "cpu"
-        model = in_columns(self) if long else self
         for place in range(start, out.shape[1]):
-            logits = model(new, mask=mask, cache=cache, last_only=True)[:, -1]
+            logits = self(new, mask=mask, cache=cache, last_only=True)[:, -1]
             new = choose(logits, **how)
             out[:, place : place + 1] = new
             mask = None if mask is None else F.pad(mask, (0, 1), value=True)
-
-
-def in_columns(model: GPT) -> GPT:
-    """Return a copy with the same weights stored column by column instead of row by row.
-
-    For a few tokens at a time, as in generation, the CPU multiplies with this layout faster. The
-    copy costs one pass over the weights, as much as one token, and their memory once more.
-    """
-    twin = copy.deepcopy(model)
-    for weight in twin.parameters():
-        if weight.ndim == 2:
-            weight.data = weight.data.T.contiguous().T
-    return twin
