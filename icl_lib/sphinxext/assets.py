@@ -68,6 +68,7 @@ def setup(app: Any) -> None:
     """Connect the hooks."""
     app.add_css_file("icl-live.css")
     app.add_css_file("book.css")
+    app.add_js_file("book.js", loading_method="defer")
     app.connect("config-inited", write_assets)
     app.connect("html-page-context", live_pages_only, priority=400)
     app.connect("build-finished", drop_unused)

@@ -12,7 +12,7 @@ ICON_FONTS = ("_static/vendor/fontawesome/webfonts/fa-solid-900.woff",)
 MATH_FONTS = tuple(
     f"_static/mathjax/output/chtml/fonts/woff-v2/MathJax_{name}.woff"
     for name in (
-        "Zero", "Main-Regular", "Main-Bold", "Math-Italic", "AMS-Regular", "Calligraphic-Regular",
+        "Zero", "Main-Regular", "Math-Italic", "AMS-Regular",
         "Size1-Regular", "Size2-Regular", "Size3-Regular", "Size4-Regular",
     )
 )  # fmt: skip
