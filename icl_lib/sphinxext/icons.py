@@ -32,6 +32,21 @@ def used_icons(styles: str, pages: str) -> set[int]:
     return found
 
 
+def drop_rules(styles: str, pages: str) -> str:
+    """Return ``styles`` without the rules for icons whose class does not occur in ``pages``."""
+    present = set(ICON_CLASS.findall(pages))
+
+    def keep(match: re.Match) -> str:
+        parts = match[1].split(",")
+        unused = all(
+            part.strip().startswith(".fa-") and not set(ICON_CLASS.findall(part)) & present
+            for part in parts
+        )
+        return "" if unused and CODE.search(match[2]) else match[0]
+
+    return RULE.sub(keep, styles)
+
+
 def cut_font(source: Path, target: Path, codes: set[int]) -> None:
     """Write the glyphs for ``codes`` of a TrueType font as WOFF."""
     options = subset.Options(flavor="woff", notdef_outline=True, drop_tables=["FFTM"])
@@ -55,12 +70,13 @@ def cut_icons(app: Any, error: Exception | None) -> None:
         return
     sheets = sorted((site / "_static").rglob("*.css"))
     scripts = [*site.rglob("*.html"), *(site / "_static" / "scripts").glob("*.js")]
-    cut_font(source, source.with_suffix(".woff"), used_icons(_text(sheets), _text(scripts)))
+    pages = _text(scripts)
+    cut_font(source, source.with_suffix(".woff"), used_icons(_text(sheets), pages))
     for sheet in sheets:
         text = sheet.read_text(encoding="utf-8")
         new, count = FORMATS.subn(r'url(\1.woff) format("woff")', text)
         if count:
-            sheet.write_text(new, encoding="utf-8")
+            sheet.write_text(drop_rules(new, pages), encoding="utf-8")
     source.with_suffix(".woff2").unlink()
 
 

@@ -140,3 +140,9 @@ def test_committed_benchmarks_are_shown_with_their_hardware():
     assert "ours seconds" in shown[2].astext()
     assert "0.5" in shown[2].astext()
     assert len(shown) == 3
+
+
+def test_rules_of_unused_icons_are_dropped_and_no_others():
+    styles = '.fa-cat:before{content:"\\f6be"}.fa-bars:before{content:"\\f0c9"}.fa-cat{color:red}'
+    kept = icons.drop_rules(styles, '<i class="fa-bars">')
+    assert kept == '.fa-bars:before{content:"\\f0c9"}.fa-cat{color:red}'
