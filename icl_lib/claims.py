@@ -67,6 +67,31 @@ class Claim:
             return "fails"
         return "holds" if self.deviation(measured) <= self.tolerance else "fails"
 
+    @property
+    def exact(self) -> bool:
+        """Whether the measured number has to be this one, as a count has to."""
+        return self.kind == "equal" and self.tolerance == 0
+
+    def target(self) -> str:
+        """Return what has to be measured for the claim to hold, in words."""
+        match self.kind:
+            case "equal" if self.exact:
+                return _readable(self.value, 12)
+            case "equal":
+                return f"{_readable(self.value)} ± {_readable(self.tolerance, 2)}"
+            case "relative":
+                return f"{_readable(self.value)} ± {100 * self.tolerance:.3g} %"
+            case "at_most":
+                return f"≤ {_readable(self.value + self.tolerance)}"
+            case "at_least":
+                return f"≥ {_readable(self.value - self.tolerance)}"
+
+    def show(self, measured: float | None) -> str:
+        """Return a measured value for reading; ``None`` is one that is no finite number."""
+        if measured is None or not math.isfinite(measured):
+            return "not finite"
+        return _readable(measured, 12 if self.exact else 6)
+
 
 def _readable(x: float, digits: int = 6) -> str:
     """Return ``x`` for reading; a large whole number, as a count is, keeps all its digits."""
@@ -85,17 +110,10 @@ class Record:
 
     def line(self) -> str:
         """Return the sentence that is printed under the cell."""
-        value, tolerance = self.claim.value, self.claim.tolerance
-        target = {
-            "equal": f"{_readable(value)} ± {_readable(tolerance, 2)}",
-            "relative": f"{_readable(value)} ± {100 * tolerance:.3g} %",
-            "at_most": f"≤ {_readable(value + tolerance)}",
-            "at_least": f"≥ {_readable(value - tolerance)}",
-        }[self.claim.kind]
-        seeds = f" (mean of {len(self.per_seed)} measurements)" if len(self.per_seed) > 1 else ""
+        runs = f" (mean of {len(self.per_seed)} measurements)" if len(self.per_seed) > 1 else ""
         return (
-            f"{self.claim.id}: {self.verdict}, measured {_readable(self.measured)}{seeds}, "
-            f"claim {target}"
+            f"{self.claim.id}: {self.verdict}, measured {self.claim.show(self.measured)}{runs}, "
+            f"claim {self.claim.target()}"
         )
 
     def as_dict(self) -> dict:

@@ -75,7 +75,7 @@ def _train(options: argparse.Namespace) -> int:
         print(f"loss of the last step: {run.loss:.6g}")
         return 0
     out = options.out or Path(f"{recipe.name}.safetensors")
-    progress = out.with_suffix(".partial")
+    progress = out.with_name(f"{out.name}.run")
     if options.fresh:
         progress.unlink(missing_ok=True)
     run, card = regression.train_and_save(
@@ -115,9 +115,8 @@ def _claims(options: argparse.Namespace) -> int:
     if not chosen:
         known = ", ".join(sorted({claim.chapter for claim in ledger().values()})) or "none yet"
         raise ValueError(f"no chapter with claims begins with {chapter!r}; there are {known}")
-    words = {"equal": "=", "relative": "≈", "at_most": "≤", "at_least": "≥"}
     for claim in chosen:
-        print(f"{claim.chapter}  {claim.id}: {words[claim.kind]} {claim.value:g}")
+        print(f"{claim.chapter}  {claim.id}: {claim.target()}")
         print(f"    {claim.statement}\n    {claim.source}")
     return 0
 

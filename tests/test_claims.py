@@ -57,7 +57,29 @@ def test_check_keeps_all_seeds_and_compares_their_mean(monkeypatch):
 def test_a_count_keeps_all_its_digits():
     entry = claim("equal", value=124_439_808, tolerance=0)
     line = Record(entry, 124_439_807.0, (124_439_807.0,), entry.verdict(124_439_807.0)).line()
-    assert line == "c: fails, measured 124,439,807, claim 124,439,808 ± 0"
+    assert line == "c: fails, measured 124,439,807, claim 124,439,808"
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        (claim("equal"), "2 ± 0.1"),
+        (claim("equal", 124_439_808, 0), "124,439,808"),
+        (claim("equal", 0.123456789, 0), "0.123456789"),
+        (claim("relative", tolerance=0.01), "2 ± 1 %"),
+        (claim("at_most", 1e-12, 0), "≤ 1e-12"),
+        (claim("at_most"), "≤ 2.1"),
+        (claim("at_least"), "≥ 1.9"),
+    ],
+)
+def test_target_is_shown_with_its_tolerance(entry, words):
+    assert entry.target() == words
+
+
+def test_measured_value_is_shown_in_full_only_where_it_must_be_exact():
+    assert claim("equal").show(2 / 3) == "0.666667"
+    assert claim("equal", tolerance=0).show(2 / 3) == "0.666666666667"
+    assert {claim("equal").show(x) for x in (None, math.nan, math.inf)} == {"not finite"}
 
 
 def test_failed_claim_is_recorded_by_check_and_raised_by_require(monkeypatch):

@@ -45,7 +45,7 @@ def test_unknown_names_are_answered_with_the_known_ones(capsys):
 def test_claims_of_a_chapter(capsys):
     status, out, _ = run(capsys, "claims", "01")
     assert status == 0
-    assert "01_learning_without_learning  weights-unchanged: = 0" in out
+    assert "01_learning_without_learning  weights-unchanged: 0" in out
     assert all(line.startswith(("01_", "    ")) for line in out.splitlines())
 
 

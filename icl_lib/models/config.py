@@ -43,7 +43,9 @@ class GPTConfig:
     bias
         Biases in projections and norms.
     dropout
-        Probability, on embeddings and both residual branches while training.
+        Probability, on embeddings and both residual branches while training. Differs from GPT-1
+        and GPT-2, which also drop attention weights: the fused and the readable attention stay
+        the same function.
     layer_norm_eps
         ε in the layer norms.
     init

@@ -13,7 +13,12 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from icl_lib.models.attention import attention_scores, attention_weights, fused_attention
+from icl_lib.models.attention import (
+    attention_scores,
+    attention_weights,
+    fused_attention,
+    softmax_attention,
+)
 from icl_lib.models.config import ACTIVATIONS, GPTConfig, sinusoids
 from icl_lib.models.record import Record
 from icl_lib.models.sampling import check_sampling, choose
@@ -22,8 +27,9 @@ from icl_lib.models.sampling import check_sampling, choose
 class Cache:
     """Keys and values of the positions seen so far, so that each is computed once.
 
-    Space for the whole context is taken at the start; :meth:`extend` writes into it and returns
-    views. Meant for inference: writing in place does not keep gradients, so it refuses them.
+    Space for the whole context, 2 · L · B · H · C · K numbers for a context of C positions, is
+    taken at the start, however short the text; :meth:`extend` writes into it and returns views.
+    Meant for inference: writing in place does not keep gradients, so it refuses them.
     """
 
     def __init__(self, config: GPTConfig, batch: int, like: Tensor):
@@ -81,6 +87,8 @@ class Attention(nn.Module):
         if cache is not None:
             k, v = cache.extend(layer, k, v)
         if record is not None and record.needs_scores(layer):
+            if self.attend not in (fused_attention, softmax_attention):
+                raise ValueError("scores and weights can be recorded of softmax attention only")
             scores = attention_scores(q, k)
             weights = attention_weights(scores, causal=True, mask=mask)
             mixed = weights @ v
@@ -312,7 +320,8 @@ class GPT(nn.Module):
         Raises
         ------
         ValueError
-            If prompt and steps exceed the context (by how much is said), or an option is off.
+            If prompt and steps exceed the context (by how much is said), an option is off, or a
+            prompt is padded on the right.
         """
         check_sampling(temperature, top_k, top_p)
         total = prompt.shape[1] + steps
@@ -321,6 +330,8 @@ class GPT(nn.Module):
                 f"prompt of {prompt.shape[1]} tokens and {steps} steps do not fit a context of "
                 f"{self.config.context} tokens ({max(0, total - self.config.context)} too many)"
             )
+        if mask is not None and not bool(mask[:, -1].all()):
+            raise ValueError("pad shorter prompts on the left; here a prompt ends in padding")
         out = F.pad(prompt, (0, steps))
         how = {"greedy": greedy, "temperature": temperature, "top_k": top_k, "top_p": top_p}
         training = self.training

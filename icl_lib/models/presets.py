@@ -48,7 +48,7 @@ def _gpt3(
     layers: int, width: int, heads: int, head_width: int, published: float, digit: float, note=""
 ) -> Preset:
     config = GPTConfig(50_257, 2048, layers, heads, width, head_width=head_width)
-    note = note or "the paper alternates dense and sparse attention layers; counts do not change"
+    note = f"{_SPARSE}; {note}" if note else _SPARSE
     return Preset(config, published, digit / 2, GPT3_PAPER, note)
 
 
@@ -68,8 +68,11 @@ def _fairseq(layers: int, width: int, heads: int) -> Preset:
     return Preset(config, None, 0, FAIRSEQ, note)
 
 
+_SPARSE = "the paper alternates dense and sparse attention layers; counts do not change"
 _NAME = "counted 174.6 billion: the paper's 175 billion, though its table prints 175.0"
+_MEDIUM = "counted 355.9 million, 1.7 % above the 350 million of the paper's table"
 _ODD = "heads × head width is not the model width in the paper's table; built as printed"
+_13B = f"{_ODD}; counted 12.94 billion, where the table prints 13.0"
 
 
 def presets() -> Mapping[str, Preset]:
@@ -89,12 +92,12 @@ def presets() -> Mapping[str, Preset]:
             "gpt2-large": _gpt2(36, 20, 1280, 774_030_080),
             "gpt2-xl": _gpt2(48, 25, 1600, 1_557_611_200),
             "gpt3-small": _gpt3(12, 768, 12, 64, 125 * million, million),
-            "gpt3-medium": _gpt3(24, 1024, 16, 64, 350 * million, 10 * million),
+            "gpt3-medium": _gpt3(24, 1024, 16, 64, 350 * million, 10 * million, _MEDIUM),
             "gpt3-large": _gpt3(24, 1536, 16, 96, 760 * million, 10 * million),
             "gpt3-xl": _gpt3(24, 2048, 24, 128, 1.3 * billion, 0.1 * billion, _ODD),
             "gpt3-2.7b": _gpt3(32, 2560, 32, 80, 2.7 * billion, 0.1 * billion),
             "gpt3-6.7b": _gpt3(32, 4096, 32, 128, 6.7 * billion, 0.1 * billion),
-            "gpt3-13b": _gpt3(40, 5140, 40, 128, 13.0 * billion, 0.1 * billion, _ODD),
+            "gpt3-13b": _gpt3(40, 5140, 40, 128, 13.0 * billion, 0.1 * billion, _13B),
             "gpt3-175b": _gpt3(96, 12_288, 96, 128, 175.0 * billion, billion, _NAME),
             "fairseq-125m": _fairseq(12, 768, 12),
             "fairseq-355m": _fairseq(24, 1024, 16),

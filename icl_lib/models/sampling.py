@@ -81,7 +81,8 @@ def choose(
     temperature, top_k, top_p
         As in :func:`next_token_distribution`.
     generator
-        Source of randomness; needed unless ``greedy``, so that a text can be made again.
+        Source of randomness; needed unless ``greedy``, so that a text can be made again. The draw
+        happens on its device, so a generator on the CPU serves every model.
 
     Raises
     ------
@@ -95,4 +96,4 @@ def choose(
     if generator is None:
         raise ValueError("sampling needs a generator=torch.Generator().manual_seed(…), got none")
     p = next_token_distribution(logits, temperature=temperature, top_k=top_k, top_p=top_p)
-    return torch.multinomial(p, 1, generator=generator)
+    return torch.multinomial(p.to(generator.device), 1, generator=generator).to(p.device)

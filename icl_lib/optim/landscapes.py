@@ -198,10 +198,17 @@ def descend(
     noise
         Standard deviation of Gaussian noise added to each gradient, as minibatches do.
     generator
-        Draws the noise.
+        Draws the noise; needed if there is any.
+
+    Raises
+    ------
+    ValueError
+        If there is noise and no generator.
 
     Explained in: 04_gradient_descent
     """
+    if noise and generator is None:
+        raise ValueError("noise needs a generator, got None")
     w = start.clone()
     rule = make_rule([w])
     path = torch.empty(steps + 1, *start.shape, dtype=start.dtype, device=start.device)

@@ -107,6 +107,16 @@ class Run:
             "rule": self.rule.state_dict()["state"],
         }
 
+    def check_settings(self, then: dict[str, str], what: str) -> None:
+        """Raise ``ValueError`` if an earlier run had other settings; the message names them."""
+        for name in {**self.settings, **then}:
+            if then.get(name) != self.settings.get(name):
+                raise ValueError(
+                    f"the {what} with {name} = {then.get(name)}, this run has "
+                    f"{self.settings.get(name)}; resume with the same settings, or start anew "
+                    "without resuming"
+                )
+
     def load_state_dict(self, state: dict) -> None:
         """Continue from ``state``.
 
@@ -115,13 +125,7 @@ class Run:
         ValueError
             If the state belongs to a run with other settings; the message names them.
         """
-        for name in {**self.settings, **state["settings"]}:
-            then, now = state["settings"].get(name), self.settings.get(name)
-            if then != now:
-                raise ValueError(
-                    f"the checkpoint was written with {name} = {then}, this run has {now}; "
-                    "resume with the same settings, or start anew with resume=False"
-                )
+        self.check_settings(state["settings"], "checkpoint was written")
         self.model.load_state_dict(state["model"])
         groups = self.rule.state_dict()["param_groups"]
         self.rule.load_state_dict({"state": state["rule"], "param_groups": groups})

@@ -62,7 +62,8 @@ def train(
     schedule
         Factor on the step size of every parameter group, a function of the step.
     clip
-        Longest gradient norm; ``None`` leaves gradients alone.
+        Longest gradient norm, over all parameters that the rule trains; ``None`` leaves gradients
+        alone.
     callbacks
         Objects of :class:`Callback`, or functions ``f(run)`` to be called after each step.
     seed
@@ -81,7 +82,7 @@ def train(
     Diverged
         If loss or gradient norm is no finite number.
     ValueError
-        If the loss is not a single number, or a checkpoint belongs to another run.
+        If the loss is not a single number, or checkpoint or ``resume`` belong to another run.
 
     Explained in: 04_gradient_descent
     """
@@ -90,6 +91,7 @@ def train(
     settings = _describe(model, rule, schedule, batches, clip, seed)
     run = Run(model, rule, steps, settings)
     if resume is not None:
+        run.check_settings(resume.settings, "interrupted run was made")
         run.step, run.losses, run.records = resume.step, resume.losses, resume.records
     for hook in hooks:
         hook.restore(run)
@@ -141,7 +143,9 @@ def _one_step(
             raise Diverged("the loss", mean, run.step, run.loss)
         loss.backward()
     if clip is not None:
-        norm = clip_by_norm(run.model.parameters(), clip)
+        # others of the model's parameters may have gradients too, which nobody clears
+        trained = [p for group in run.rule.param_groups for p in group["params"]]
+        norm = clip_by_norm(trained, clip)
         if not math.isfinite(norm):
             raise Diverged("the gradient norm", norm, run.step, mean)
     run.updating = True

@@ -44,6 +44,11 @@ def extract_images(body: str, folder: Path, prefix: str) -> str:
     return DATA_IMAGE.sub(replace, body)
 
 
+def link_panel_notes(body: str, up: str) -> str:
+    """Let the note below a control panel lead to the page that says how to run the book."""
+    return PANEL_NOTE.sub(rf'\1 <a href="{up}book/setup.html">How to run it.</a></p>', body)
+
+
 def description(doctree: nodes.document | None) -> str:
     """Return the page's first paragraphs as one line of at most ``DESCRIPTION_LENGTH`` signs."""
     words = ""
@@ -66,7 +71,7 @@ def repair_page(app: Any, page: str, template: str, context: dict, doctree: Any)
         up = "../" * page.count("/")
         folder = app.builder.imagedir
         body = extract_images(body, Path(app.outdir) / folder, f"{up}{folder}/")
-        body = PANEL_NOTE.sub(rf'\1 <a href="{up}book/setup.html">How to run it.</a></p>', body)
+        body = link_panel_notes(body, up)
         for old, new in ROLES:
             body = body.replace(old, new)
         context["body"] = body

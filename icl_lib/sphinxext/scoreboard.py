@@ -10,7 +10,7 @@ from sphinx.util.docutils import SphinxDirective
 from icl_lib import claims
 from icl_lib.sphinxext.tables import Cell, link, table
 
-HEADER = ("Claim and its source", "Claimed", "Ours", "Seeds", "Verdict", "Cell")
+HEADER = ("Claim and its source", "Claimed", "Ours", "Runs", "Verdict", "Cell")
 
 
 def records(notebook: Path) -> dict[str, dict]:
@@ -33,29 +33,6 @@ def all_records(folder: Path) -> dict[str, dict]:
     return merged
 
 
-def target(claim: claims.Claim) -> str:
-    """Return the claimed value with its tolerance, in words."""
-    match claim.kind:
-        case "equal" if claim.tolerance == 0:
-            return f"{claim.value:.12g}"
-        case "equal":
-            return f"{claim.value:.6g} ± {claim.tolerance:.2g}"
-        case "relative":
-            return f"{claim.value:.6g} ± {100 * claim.tolerance:.3g} %"
-        case "at_most":
-            return f"≤ {claim.value + claim.tolerance:.6g}"
-        case "at_least":
-            return f"≥ {claim.value - claim.tolerance:.6g}"
-
-
-def ours(claim: claims.Claim, measured: float | None) -> str:
-    """Return the measured value; one that has to be exact is written out."""
-    if measured is None:
-        return "not finite"
-    exact = claim.kind == "equal" and claim.tolerance == 0
-    return f"{measured:.12g}" if exact else f"{measured:.4g}"
-
-
 def _verdict(name: str) -> nodes.inline:
     words = {"holds": "✓ holds", "fails": "✗ fails", "open": "open"}
     return nodes.inline("", words[name], classes=[f"icl-verdict-{name}"])
@@ -69,12 +46,12 @@ def _statement(claim: claims.Claim) -> nodes.container:
 def row(claim: claims.Claim, record: dict | None) -> list[Cell]:
     """Return one line of the scoreboard; a claim without a record is open."""
     if record is None:
-        return [_statement(claim), target(claim), "–", "–", _verdict("open"), "–"]
+        return [_statement(claim), claim.target(), "–", "–", _verdict("open"), "–"]
     place = record["notebook"]
     return [
         _statement(claim),
-        target(claim),
-        ours(claim, record["measured"]),
+        claim.target(),
+        claim.show(record["measured"]),
         str(len(record["per_seed"])),
         _verdict(record["verdict"]),
         link(f"chapter {int(place[:2])}", f"../notebooks/{place}.html#claim-{claim.id}"),

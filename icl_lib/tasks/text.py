@@ -270,7 +270,9 @@ def random_windows(
     _check_length(tokens, context)
     if batch < 1:
         raise ValueError(f"a batch needs at least one window, got {batch}")
-    starts = torch.randint(len(tokens) - context, (batch,), generator=generator)
+    starts = torch.randint(
+        len(tokens) - context, (batch,), generator=generator, device=generator.device
+    )
     return _windows(tokens, starts, context)
 
 
@@ -341,8 +343,8 @@ def ngram_loss(
         for step in range(back, 0, -1):
             seen = seen * vocab_size + inputs.roll(step - 1, dims=1)
             past = past * vocab_size + train[back - step : len(train) - step]
-        counts = torch.zeros(vocab_size**back, vocab_size, dtype=torch.float64)
-        one = torch.ones((), dtype=torch.float64)
+        counts = torch.zeros(vocab_size**back, vocab_size, dtype=torch.float64, device=train.device)
+        one = counts.new_ones(())
         counts.index_put_((past, train[back:]), one, accumulate=True)
         log_p = ((counts + 1) / (counts.sum(1, keepdim=True) + vocab_size)).log()
         total -= log_p[seen[:, span], targets[:, span]].sum().item()

@@ -60,6 +60,10 @@ def test_transposed_and_half_precision_weights_are_kept(tmp_path):
     assert all(torch.equal(found[k], state[k]) and found[k].dtype == state[k].dtype for k in state)
 
 
+def test_others_may_read_the_file(saved):
+    assert saved.stat().st_mode & 0o777 == 0o644
+
+
 def test_a_card_must_be_complete(model, tmp_path):
     card = {k: v for k, v in CARD.items() if k not in {"data", "metrics"}}
     with pytest.raises(CheckpointError, match=r"missing: \['data', 'metrics'\]"):

@@ -62,6 +62,12 @@ def test_padded_prompts_give_the_same_text(model):
     assert torch.equal(model.generate(mixed, 8, greedy=True, mask=mask)[:1, 2:], alone)
 
 
+def test_prompts_padded_on_the_right_are_refused(model):
+    mask = torch.tensor([[1, 1, 0], [1, 1, 1]], dtype=torch.bool)
+    with pytest.raises(ValueError, match="pad shorter prompts on the left"):
+        model.generate(PROMPT, 2, greedy=True, mask=mask)
+
+
 def test_generation_leaves_the_mode_and_the_result_usable(model):
     out = model.generate(PROMPT, 2, greedy=True)
     assert model.training

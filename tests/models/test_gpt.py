@@ -206,6 +206,16 @@ def test_records_work_with_cache_and_padding():
     assert not record["weights"][..., :2].any()
 
 
+def test_scores_are_not_recorded_of_an_attention_that_is_not_softmax():
+    def scaled(q, k, v, **options):
+        return 2 * softmax_attention(q, k, v, **options)
+
+    model, record = build(attend=scaled), Record("values", "head_output")
+    near(model(text(0), record=record), model(text(0)))
+    with pytest.raises(ValueError, match="of softmax attention only"):
+        model(text(0), record=Record("weights"))
+
+
 def test_records_say_what_they_cannot_do():
     with pytest.raises(ValueError, match=r"quantities are queries.*got \['mood'\]"):
         Record("mood")

@@ -117,6 +117,20 @@ def test_fairseq_sizes_are_those_of_their_names(name, size):
     )
 
 
+def test_a_count_that_does_not_round_to_the_published_one_has_a_note_that_says_so():
+    off = {
+        name: counted(entry.config)
+        for name, entry in presets().items()
+        if entry.published and abs(counted(entry.config) - entry.published) > entry.rounding
+    }
+    assert set(off) == {"gpt3-medium", "gpt3-xl", "gpt3-13b"}
+    assert "355.9 million" in presets()["gpt3-medium"].note
+    assert round(off["gpt3-medium"] / 1e6, 1) == 355.9
+    assert "12.94 billion" in presets()["gpt3-13b"].note
+    assert round(off["gpt3-13b"] / 1e9, 2) == 12.94
+    assert "is not the model width" in presets()["gpt3-xl"].note
+
+
 def test_every_preset_names_its_source():
     for name, entry in presets().items():
         assert re.search(r"\(\d{4}\)", entry.source), name

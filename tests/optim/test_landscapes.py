@@ -93,6 +93,11 @@ def test_walks_side_by_side_equal_walks_alone():
         assert (together[:, i] - alone).abs().max() < 1e-13
 
 
+def test_noise_without_a_generator_is_refused():
+    with pytest.raises(ValueError, match="noise needs a generator"):
+        descend(torch.zeros_like, randn(2), lambda w: optim.SGD(w, 1.0), 1, noise=0.5)
+
+
 def test_noise_is_seeded_and_has_its_size():
     def walk(seed):
         return descend(

@@ -298,6 +298,22 @@ def test_interrupt_in_memory_goes_on_with_the_same_weights():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_another_run_in_memory_is_refused_by_name():
+    first = run(network(), 2)
+    with pytest.raises(ValueError, match=r"interrupted run was made with clip = 0.5, .* has 0.7"):
+        run(network(), 4, clip=0.7, resume=first)
+
+
+def test_only_what_the_rule_trains_counts_for_clipping():
+    def last_layer(model, steps=6):
+        rule = optim.SGD(model[3].parameters(), 0.1)
+        return optim.train(model, loss_fn, lambda s: data(), rule, steps=steps, clip=0.05).losses
+
+    frozen = network()
+    frozen[0].requires_grad_(False)
+    assert last_layer(network()) == last_layer(frozen)
+
+
 def test_interrupt_between_two_halves_of_a_step_leaves_whole_weights():
     model = network()
 
