@@ -20,7 +20,7 @@ class Step:
     Attributes
     ----------
     lr, momentum, dampening, nesterov, weight_decay, maximize
-        η, μ, τ, which form of momentum, λ, and the sign of the gradient.
+        η, μ, τ, which form of momentum, δ, and the sign of the gradient.
     first
         Whether the velocity starts in this step; then it is the gradient itself.
 

@@ -91,7 +91,7 @@ class Rule(torch.optim.Optimizer):
 class SGD(Rule):
     r"""Gradient descent: a step against the gradient.
 
-    .. math:: θ ← θ − η\,g, \qquad g = ∇L(θ) + λ\,θ
+    .. math:: θ ← θ − η\,g, \qquad g = ∇L(θ) + δ\,θ
 
     The name says "stochastic" because ``g`` usually comes from a minibatch; the rule is the same.
 
@@ -102,7 +102,7 @@ class SGD(Rule):
     lr
         Step size η.
     weight_decay
-        λ, a pull towards zero.
+        δ, a pull towards zero.
     maximize
         Climb instead of descend: use −∇L.
 
@@ -128,7 +128,7 @@ class Momentum(Rule):
     r"""Heavy ball: the step follows a velocity that remembers earlier gradients.
 
     .. math::
-        v ← μ\,v + (1 − τ)\,g, \qquad θ ← θ − η\,v, \qquad g = ∇L(θ) + λ\,θ
+        v ← μ\,v + (1 − τ)\,g, \qquad θ ← θ − η\,v, \qquad g = ∇L(θ) + δ\,θ
 
     The first velocity is ``g`` itself.
 
@@ -143,7 +143,7 @@ class Momentum(Rule):
     dampening
         τ: how much of the new gradient is held back.
     weight_decay
-        λ, a pull towards zero.
+        δ, a pull towards zero.
     maximize
         Climb instead of descend.
 
@@ -192,7 +192,7 @@ class Nesterov(Rule):
     r"""Momentum that looks one step ahead.
 
     .. math::
-        v ← μ\,v + g, \qquad θ ← θ − η\,(g + μ\,v), \qquad g = ∇L(θ) + λ\,θ
+        v ← μ\,v + g, \qquad θ ← θ − η\,(g + μ\,v), \qquad g = ∇L(θ) + δ\,θ
 
     Parameters
     ----------
@@ -203,7 +203,7 @@ class Nesterov(Rule):
     momentum
         μ in [0, 1).
     weight_decay
-        λ, a pull towards zero.
+        δ, a pull towards zero.
     maximize
         Climb instead of descend.
 
@@ -246,7 +246,7 @@ class Adam(Rule):
         \hat m &= m / (1 − β_1^t), & \hat v &= v / (1 − β_2^t), \qquad
         θ ← θ − η\,\hat m / (\sqrt{\hat v} + ε)
 
-    with :math:`g = ∇L(θ) + λ\,θ` and everything elementwise.
+    with :math:`g = ∇L(θ) + δ\,θ` and everything elementwise.
 
     Parameters
     ----------
@@ -259,7 +259,7 @@ class Adam(Rule):
     eps
         ε, which keeps the division finite.
     weight_decay
-        λ, added to the gradient, so the division rescales it too; see :class:`AdamW`.
+        δ, added to the gradient, so the division rescales it too; see :class:`AdamW`.
     amsgrad
         Divide by the largest v so far instead of the present one.
     maximize
@@ -327,7 +327,7 @@ class Adam(Rule):
 class AdamW(Adam):
     r"""Adam with weight decay taken out of the gradient.
 
-    .. math:: θ ← (1 − ηλ)\,θ − η\,\hat m / (\sqrt{\hat v} + ε), \qquad g = ∇L(θ)
+    .. math:: θ ← (1 − ηδ)\,θ − η\,\hat m / (\sqrt{\hat v} + ε), \qquad g = ∇L(θ)
 
     Parameters
     ----------
@@ -338,7 +338,7 @@ class AdamW(Adam):
     betas, eps, amsgrad, maximize
         As in :class:`Adam`.
     weight_decay
-        λ; every weight shrinks by the same share, whatever its gradients were.
+        δ; every weight shrinks by the same share, whatever its gradients were.
 
     Source: Loshchilov and Hutter 2019, algorithm 2, with the schedule multiplier inside η.
     Differs from the paper: the decay is multiplied by the step size, as in ``torch.optim.AdamW``.

@@ -99,7 +99,9 @@ def error_curves(
 
 @figure(size=(6.4, 3.2))
 def training_loss(fig, theme: Theme, losses: ArrayLike, floor: float, *, window: int = 25) -> None:
-    """Draw the loss of a training, smoothed, with the best that is possible.
+    """Draw the loss of a training, smoothed, with the range of single steps and the best possible.
+
+    The picture holds a point for every fifth step and a range for every tenth, to stay small.
 
     Parameters
     ----------
@@ -112,11 +114,19 @@ def training_loss(fig, theme: Theme, losses: ArrayLike, floor: float, *, window:
     """
     losses = np.asarray(losses)
     smooth = np.convolve(losses, np.ones(window) / window, mode="valid")
+    tens = losses[: len(losses) // 10 * 10].reshape(-1, 10)
     axes = fig.subplots()
-    axes.plot(losses, color=color("grid", theme), linewidth=1)
+    axes.fill_between(
+        np.arange(len(tens)) * 10 + 5,
+        tens.min(axis=1),
+        tens.max(axis=1),
+        color=color("grid", theme),
+        linewidth=0,
+        label="range of ten single steps",
+    )
     axes.plot(
-        np.arange(len(smooth)) + window - 1,
-        smooth,
+        np.arange(len(smooth))[::5] + window - 1,
+        smooth[::5],
         color=color("predicted", theme),
         label=f"network, mean of {window} steps",
     )

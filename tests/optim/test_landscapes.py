@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from icl_lib import optim
 from icl_lib.optim import landscapes
 from icl_lib.optim.landscapes import Quadratic, descend, finite_difference
-from icl_lib.optim.race import distance_steps, race, random_starts
+from icl_lib.optim.race import distance_steps, race, random_starts, reached_by
 
 curvature = st.floats(0.05, 20.0)
 
@@ -155,3 +155,22 @@ def test_adam_ignores_the_scale_of_each_coordinate(scale, seed):
     plain = descend(lambda w: w, start, rule, 40)
     stretched = descend(lambda w: stretch * w, start, rule, 40)
     assert (plain - stretched).abs().max() < 1e-12
+
+
+def test_half_of_the_starts_is_the_median_and_all_of_them_the_slowest():
+    generator = torch.Generator().manual_seed(3)
+    scores = torch.randn(4, 20, generator=generator, dtype=torch.float64)
+    assert torch.equal(reached_by(scores, 0.5), scores.median(dim=-1).values)
+    assert torch.equal(reached_by(scores, 1.0), scores.amax(dim=-1))
+
+
+def test_a_start_that_never_arrives_counts_only_if_it_is_needed():
+    scores = torch.tensor([3.0, torch.inf, 1.0, 2.0])
+    assert reached_by(scores, 0.75) == 3
+    assert reached_by(scores, 0.9).isinf()
+
+
+@pytest.mark.parametrize("share", [0.0, -0.5, 1.5])
+def test_a_share_out_of_range_is_refused(share):
+    with pytest.raises(ValueError, match="above 0 and at most 1"):
+        reached_by(torch.ones(3), share)

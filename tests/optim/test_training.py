@@ -314,6 +314,22 @@ def test_only_what_the_rule_trains_counts_for_clipping():
     assert last_layer(network()) == last_layer(frozen)
 
 
+def test_each_step_draws_its_own_random_numbers_from_the_seed_alone():
+    def draws(seed):
+        drawn, model = [], network()
+
+        def noisy(model, batch):
+            drawn.append(torch.rand(()).item())
+            return loss_fn(model, batch)
+
+        rule = optim.SGD(model.parameters(), 0.1)
+        optim.train(model, noisy, lambda s: data(), rule, steps=5, seed=seed)
+        return drawn
+
+    assert len({*draws(1), *draws(2)}) == 10
+    assert draws(1) == draws(1)
+
+
 def test_interrupt_between_two_halves_of_a_step_leaves_whole_weights():
     model = network()
 
