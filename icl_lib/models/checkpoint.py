@@ -104,4 +104,6 @@ def load(path: Path | str) -> tuple[dict[str, Tensor], dict]:
             f"{path} is damaged: its weights have checksum {actual[:12]}…, the file says "
             f"{str(metadata.get('sha256'))[:12]}…"
         )
+    if "card" not in metadata:
+        raise CheckpointError(f"{path} has no card; it was not written by this library's save")
     return state, json.loads(metadata["card"])

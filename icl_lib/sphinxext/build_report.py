@@ -47,6 +47,8 @@ def notebooks(report: dict) -> list[nodes.Node]:
 
 
 def _number(value: Any) -> str:
+    if value is None:
+        return "–"
     if isinstance(value, float):
         return f"{value:.4g}"
     return str(value)

@@ -104,3 +104,11 @@ def test_other_weights_under_the_same_card_are_noticed(saved):
     rewrite(saved, state={"a": torch.ones(1)})
     with pytest.raises(CheckpointError, match="checksum"):
         load(saved)
+
+
+def test_a_file_without_a_card_is_refused(model, tmp_path):
+    path = tmp_path / "bare.safetensors"
+    state = {name: w.contiguous() for name, w in model.state_dict().items()}
+    save_file(state, path, metadata={"format": FORMAT, "sha256": weights_hash(state)})
+    with pytest.raises(CheckpointError, match="has no card"):
+        load(path)
