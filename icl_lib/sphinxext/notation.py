@@ -10,6 +10,7 @@ from sphinx.util.docutils import SphinxDirective
 from icl_lib.sphinxext.tables import table
 
 HEADER = ("Symbol", "Meaning", "Shape", "In code")
+WIDTHS = (12, 38, 16, 34)
 FIELDS = {"symbol", "meaning", "shape", "code"}
 
 
@@ -64,7 +65,7 @@ class NotationTable(SphinxDirective):
                 [_math(e["symbol"]), e["meaning"], _math(e["shape"]), _code(e["code"])]
                 for e in group["entries"]
             ]
-            section += table(HEADER, rows)
+            section += table(HEADER, rows, WIDTHS)
             found.append(section)
         return found
 

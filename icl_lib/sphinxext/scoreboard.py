@@ -11,6 +11,7 @@ from icl_lib import claims
 from icl_lib.sphinxext.tables import Cell, link, table
 
 HEADER = ("Claim and its source", "Claimed", "Ours", "Runs", "Verdict", "Cell")
+WIDTHS = (44, 17, 14, 7, 9, 9)
 
 
 def records(notebook: Path) -> dict[str, dict]:
@@ -91,7 +92,9 @@ class Scoreboard(SphinxDirective):
         ledger, measured = dict(claims.ledger()), all_records(folder)
         rows = [row(claim, measured.get(name)) for name, claim in ledger.items()]
         first = nodes.paragraph("", summary(ledger, measured))
-        return [first, table(HEADER, rows), *failures(ledger, measured)] if rows else [first]
+        return (
+            [first, table(HEADER, rows, WIDTHS), *failures(ledger, measured)] if rows else [first]
+        )
 
 
 def setup(app: Any) -> None:
