@@ -1,7 +1,8 @@
 """The library of the book on in-context learning as gradient descent.
 
 Rooms, in the order in which the book opens them: ``models``, ``optim``, ``dual``, ``tasks``,
-``learners``; ``plots``, ``live`` and ``exercises`` are what the chapters show and ask.
+``learners``, ``finetune``, ``scaling``; ``recipes`` holds the trainings whose results ship;
+``plots``, ``live`` and ``exercises`` are what the chapters show and ask.
 Nothing is imported here: each chapter imports the room it needs.
 """
 

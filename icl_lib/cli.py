@@ -63,9 +63,9 @@ def _positive(text: str) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     from icl_lib import optim
-    from icl_lib.recipes import regression
+    from icl_lib.recipes import cards, registry
 
-    recipe = regression.find(options.name)
+    recipe = registry.find(options.name)
     if options.steps is not None:
         run = recipe.train(
             recipe.untrained().to(options.device),
@@ -78,7 +78,7 @@ def _train(options: argparse.Namespace) -> int:
     progress = out.with_name(f"{out.name}.run")
     if options.fresh:
         progress.unlink(missing_ok=True)
-    run, card = regression.train_and_save(
+    run, card = cards.train_and_save(
         recipe,
         out,
         callbacks=[optim.Progress(recipe.name), optim.Checkpoint(progress, every=100)],

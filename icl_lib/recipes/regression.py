@@ -1,12 +1,9 @@
 """Training a small GPT to do regression in its prompt, and measuring what it learnt."""
 
 import base64
-import platform
 import struct
-import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from types import MappingProxyType
 
 import torch
@@ -14,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from icl_lib import optim
-from icl_lib.models import checkpoint
 from icl_lib.models.regressor import InContextRegressor, RegressorConfig
+from icl_lib.recipes import cards
 from icl_lib.tasks.regression import Prompts, interleave, linear_prompts, shuffle_targets
 
 
@@ -46,7 +43,9 @@ class Recipe:
     step_size: float = 4e-3
     warmup: int = 100
     seed: int = 0
-    betas: tuple[float, float] = field(default=(0.9, 0.99))
+    betas: tuple[float, float] = (0.9, 0.99)
+
+    data = "none: prompts are drawn at every step"
 
     def prompts(self, batch: int, generator: torch.Generator) -> Prompts:
         """Draw prompts of this recipe's task."""
@@ -88,6 +87,19 @@ class Recipe:
             callbacks=callbacks,
             seed=self.seed,
         )
+
+    def describe(self) -> dict:
+        """Return everything that decides the training, as plain data."""
+        return asdict(self)
+
+    def metrics(self, model: InContextRegressor) -> dict[str, float]:
+        """Return the relative errors after d and 2d demonstrations, on fresh prompts."""
+        errors, d = measure(self, model, prompts=20_000, seed=1), self.model.dimension
+        return {"error_at_d": errors[d].item(), "error_at_2d": errors[2 * d].item()}
+
+    def extras(self) -> dict:
+        """Return nothing: the network needs no tokenizer."""
+        return {}
 
     def _batch(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         prompts = self.prompts(self.batch, generator)
@@ -133,53 +145,6 @@ def find(name: str) -> Recipe:
     return RECIPES[name]
 
 
-def train_and_save(
-    recipe: Recipe,
-    path: str | Path,
-    *,
-    callbacks: Sequence = (),
-    device: torch.device | str = "cpu",
-) -> tuple[optim.Run, dict]:
-    """Run a recipe to its end and write the network with its card.
-
-    Parameters
-    ----------
-    recipe
-        Which one.
-    path
-        A ``.safetensors`` file.
-    callbacks
-        Passed to :func:`icl_lib.optim.train`; an :class:`icl_lib.optim.Checkpoint` among them lets
-        an interrupted run go on.
-    device
-        Where to train; the prompts are the same everywhere, rounding is not.
-
-    Returns
-    -------
-    tuple
-        The run and the card: recipe, seed, command, versions, CPU seconds, the losses of the first
-        steps, and metrics. An interrupted run writes nothing and has no card.
-    """
-    model, began = recipe.untrained().to(device), time.process_time()
-    run = recipe.train(model, callbacks=callbacks)
-    if run.interrupted:
-        return run, {}
-    errors = measure(recipe, model, prompts=20_000, seed=1)
-    d = recipe.model.dimension
-    card = {
-        "command": f"icl-lib train {recipe.name}",
-        "recipe": asdict(recipe),
-        "data": "none: prompts are drawn at every step",
-        "seed": recipe.seed,
-        "seconds": round(time.process_time() - began, 1),
-        "versions": {"torch": torch.__version__, "python": platform.python_version()},
-        "first_losses": run.losses[:50],
-        "metrics": {"error_at_d": errors[d].item(), "error_at_2d": errors[2 * d].item()},
-    }
-    checkpoint.save(path, model, card)
-    return run, card
-
-
 def shipped(name: str) -> tuple[InContextRegressor, dict]:
     """Load a network that the book ships.
 
@@ -193,11 +158,7 @@ def shipped(name: str) -> tuple[InContextRegressor, dict]:
     tuple
         The network in evaluation mode, and its card.
     """
-    recipe = find(name)
-    state, card = checkpoint.load(Path(__file__).parents[1] / "checkpoints" / f"{name}.safetensors")
-    model = recipe.untrained()
-    model.load_state_dict(state)
-    return model.eval(), card
+    return cards.load_shipped(find(name))
 
 
 @torch.no_grad()

@@ -1,0 +1,29 @@
+"""Every training by its name: what ``icl-lib train`` offers."""
+
+import importlib
+
+from icl_lib.recipes.cards import Recipe
+
+MODULES = ("regression",)
+
+
+def recipes() -> dict[str, Recipe]:
+    """Return all trainings by name, in the order of the chapters."""
+    found: dict[str, Recipe] = {}
+    for module in MODULES:
+        found |= importlib.import_module(f"icl_lib.recipes.{module}").RECIPES
+    return found
+
+
+def find(name: str) -> Recipe:
+    """Return the training called ``name``.
+
+    Raises
+    ------
+    KeyError
+        If there is none; the message lists those there are.
+    """
+    known = recipes()
+    if name not in known:
+        raise KeyError(f"no training is called {name!r}; there are {', '.join(known)}")
+    return known[name]
