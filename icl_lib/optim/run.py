@@ -48,6 +48,8 @@ class Run:
         The loss of each step, before its update.
     records
         Rows that callbacks measured, each with its ``step``.
+    seconds
+        Processor time of all steps, those before a resumption included; measuring does not count.
     interrupted
         Whether the run was stopped before its last step.
     checkpoint
@@ -63,6 +65,7 @@ class Run:
     step: int = 0
     losses: list[float] = field(default_factory=list, repr=False)
     records: list[dict] = field(default_factory=list, repr=False)
+    seconds: float = 0.0
     interrupted: bool = False
     checkpoint: Path | None = None
     updating: bool = field(default=False, repr=False)
@@ -101,6 +104,7 @@ class Run:
         return {
             "settings": dict(self.settings),
             "step": self.step,
+            "seconds": self.seconds,
             "losses": torch.tensor(self.losses, dtype=torch.float64),
             "records": list(self.records),
             "model": self.model.state_dict(),
@@ -130,5 +134,6 @@ class Run:
         groups = self.rule.state_dict()["param_groups"]
         self.rule.load_state_dict({"state": state["rule"], "param_groups": groups})
         self.step = state["step"]
+        self.seconds = state.get("seconds", 0.0)
         self.losses = state["losses"].tolist()
         self.records = list(state["records"])

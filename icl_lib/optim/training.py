@@ -3,6 +3,7 @@
 import math
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -93,6 +94,7 @@ def train(
     if resume is not None:
         run.check_settings(resume.settings, "interrupted run was made")
         run.step, run.losses, run.records = resume.step, resume.losses, resume.records
+        run.seconds = resume.seconds
     for hook in hooks:
         hook.restore(run)
     step_sizes = [group["lr"] for group in rule.param_groups]
@@ -103,9 +105,11 @@ def train(
     try:
         with _interruptible() as interrupt:
             while run.step < steps and not run.interrupted:
+                began = time.process_time()
                 for group, lr in zip(rule.param_groups, step_sizes, strict=True):
                     group["lr"] = lr * schedule(run.step)
                 loss = _one_step(run, objective, batches, clip, seed)
+                run.seconds += time.process_time() - began
                 for hook in hooks:
                     hook.after_step(run)
                 run.interrupted = parallel.any_process(interrupt.is_set(), loss)

@@ -1,7 +1,6 @@
 """From a recipe to a checkpoint with its card, and back: the same for every training we ship."""
 
 import platform
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -79,7 +78,7 @@ def train_and_save(
         steps, what callbacks recorded, and metrics. An interrupted run writes nothing and has no
         card.
     """
-    model, began = recipe.untrained().to(device), time.process_time()
+    model = recipe.untrained().to(device)
     run = recipe.train(model, callbacks=callbacks)
     if run.interrupted:
         return run, {}
@@ -88,7 +87,7 @@ def train_and_save(
         "recipe": recipe.describe(),
         "data": recipe.data,
         "seed": recipe.seed,
-        "seconds": round(time.process_time() - began, 1),
+        "seconds": round(run.seconds, 1),
         "versions": {"torch": torch.__version__, "python": platform.python_version()},
         "first_losses": run.losses[:50],
         "records": run.records,

@@ -191,6 +191,14 @@ def test_resume_from_file_is_bit_identical(tmp_path, rule, stop):
     assert resumed.losses == expected.losses
 
 
+def test_processor_time_counts_the_steps_before_a_resumption(tmp_path, monkeypatch):
+    clock = iter(range(1000))
+    monkeypatch.setattr("icl_lib.optim.training.time.process_time", lambda: next(clock))
+    run(network(), 4, callbacks=[optim.Checkpoint(tmp_path / "a.pt")])
+    resumed = run(network(), 10, callbacks=[optim.Checkpoint(tmp_path / "a.pt")])
+    assert resumed.seconds == 10
+
+
 SCRIPT = """
     import sys, time
     import torch
