@@ -1,4 +1,4 @@
-"""The book's protocols from a terminal: ``icl-lib train``, ``params`` and ``claims``."""
+"""The book's protocols from a terminal: ``icl-lib train``, ``pretrain``, ``params``, ``claims``."""
 
 import argparse
 import os
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (KeyError, ValueError, OSError, RuntimeError) as problem:
+    except (KeyError, ValueError, OSError, RuntimeError, ImportError) as problem:
         words = problem.args[0] if isinstance(problem, KeyError) else problem
         print(f"icl-lib: {words}", file=sys.stderr)
         return 1
@@ -44,6 +44,8 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--device", default="cpu", help="cpu (default), cuda, mps")
     train.set_defaults(command=_train)
 
+    _add_pretrain(commands)
+
     params = commands.add_parser("params", help="count the parameters of a model")
     params.add_argument("preset", nargs="?", help="which one; all when left out")
     params.set_defaults(command=_params)
@@ -52,6 +54,28 @@ def _parser() -> argparse.ArgumentParser:
     claims.add_argument("chapter", nargs="?", help="file stem of a chapter, or its beginning")
     claims.set_defaults(command=_claims)
     return parser
+
+
+def _add_pretrain(commands) -> None:
+    own = commands.add_parser("pretrain", help="train a small GPT on a text of your own")
+    own.add_argument("file", help="UTF-8 text, JSON list of texts, or hf:NAME of a data set")
+    own.add_argument("--tokenizer", choices=("char", "bpe"), default="char")
+    own.add_argument("--vocab", type=_positive, default=1024, help="tokens of bpe (1024)")
+    own.add_argument("--layers", type=_positive, default=4)
+    own.add_argument("--heads", type=_positive, default=4)
+    own.add_argument("--width", type=_positive, default=128)
+    own.add_argument("--context", type=_positive, default=64, help="in tokens (64)")
+    own.add_argument("--dropout", type=float, default=0.0)
+    own.add_argument("--batch", type=_positive, default=12)
+    own.add_argument("--steps", type=_positive, default=2000)
+    own.add_argument("--lr", type=float, default=3e-3, help="step size (3e-3), down to a tenth")
+    own.add_argument("--seed", type=int, default=0)
+    own.add_argument("--column", default="text", help="of a data set (text)")
+    own.add_argument("--split", default="train", help="of a data set (train)")
+    own.add_argument("--out", type=Path, default=Path("own-text.safetensors"))
+    own.add_argument("--fresh", action="store_true", help="do not go on from an interrupted run")
+    own.add_argument("--device", default="cpu", help="cpu (default), cuda, mps")
+    own.set_defaults(command=_pretrain)
 
 
 def _positive(text: str) -> int:
@@ -63,7 +87,7 @@ def _positive(text: str) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     from icl_lib import optim
-    from icl_lib.recipes import cards, registry
+    from icl_lib.recipes import registry
 
     recipe = registry.find(options.name)
     if options.steps is not None:
@@ -74,23 +98,67 @@ def _train(options: argparse.Namespace) -> int:
         )
         print(f"loss of the last step: {run.loss:.6g}")
         return 0
-    out = options.out or Path(f"{recipe.name}.safetensors")
+    return _to_file(recipe, options.out or Path(f"{recipe.name}.safetensors"), options)
+
+
+def _pretrain(options: argparse.Namespace) -> int:
+    from icl_lib.recipes.own_text import OwnText
+    from icl_lib.tasks.sources import load_text
+
+    texts = load_text(options.file, column=options.column, split=options.split)
+    recipe = OwnText(
+        tuple(texts),
+        tokenizer_kind=options.tokenizer,
+        vocab=options.vocab,
+        layers=options.layers,
+        heads=options.heads,
+        width=options.width,
+        context=options.context,
+        dropout=options.dropout,
+        batch=options.batch,
+        steps=options.steps,
+        warmup=max(1, min(100, options.steps // 10)),
+        step_size=options.lr,
+        final_step_size=options.lr / 10,
+        seed=options.seed,
+        origin=Path(options.file).name,
+        command=f"icl-lib pretrain {Path(options.file).name} --steps {options.steps} "
+        f"--tokenizer {options.tokenizer}",
+    )
+    return _to_file(recipe, options.out, options)
+
+
+def _to_file(recipe, out: Path, options: argparse.Namespace) -> int:
+    """Train, keep the state beside the file that is to come, and print what was measured."""
+    from icl_lib import optim
+    from icl_lib.recipes import cards
+
     progress = out.with_name(f"{out.name}.run")
     if options.fresh:
         progress.unlink(missing_ok=True)
     run, card = cards.train_and_save(
         recipe,
         out,
-        callbacks=[optim.Progress(recipe.name), optim.Checkpoint(progress, every=100)],
+        callbacks=[optim.Progress(recipe.name), optim.Checkpoint(progress, every=100), _tell],
         device=options.device,
     )
     if run.interrupted:
+        print(f"{run.summary()}")
         return 1
     progress.unlink(missing_ok=True)
     print(f"{out}: {out.stat().st_size:,} bytes")
     for name, value in card["metrics"].items():
         print(f"  {name}: {value:.4g}")
     return 0
+
+
+def _tell(run) -> None:
+    """Print what was measured at this step, above the progress bar."""
+    from tqdm import tqdm
+
+    if run.records and run.records[-1]["step"] == run.step:
+        row = run.records[-1].items()
+        tqdm.write("  ".join(f"{name} {value:.4g}" for name, value in row))
 
 
 def _params(options: argparse.Namespace) -> int:

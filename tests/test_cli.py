@@ -105,6 +105,83 @@ def test_an_interrupted_training_goes_on_with_the_same_weights(capsys, tmp_path,
     assert checkpoint.weights_hash(checkpoint.load(out)[0]) == checkpoint.weights_hash(whole)
 
 
+@pytest.fixture
+def verse(tmp_path):
+    file = tmp_path / "verse.txt"
+    file.write_text("The rain is warm, 今日はいい天気. " * 40, "utf-8")
+    return file
+
+
+SMALL = ("--layers", "1", "--heads", "2", "--width", "8", "--context", "16", "--batch", "4")
+
+
+def test_pretraining_on_a_file_shows_the_validation_loss_and_saves_a_model(capsys, tmp_path, verse):
+    from icl_lib.recipes import language
+
+    out = tmp_path / "own.safetensors"
+    options = ("--steps", "20", "--out", str(out), *SMALL)
+    status, printed, err = run(capsys, "pretrain", str(verse), *options)
+    assert (status, err) == (0, "")
+    assert "step 20  validation" in printed
+    assert "validation_loss: " in printed
+    own = language.load(out)
+    assert own.card["command"].startswith("icl-lib pretrain verse.txt --steps 20")
+    assert own.complete("今日は", 4)[0].startswith("今日は")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["own.safetensors", "verse.txt"]
+
+
+def test_an_interrupted_pretraining_goes_on(capsys, tmp_path, verse, monkeypatch):
+    from icl_lib.recipes.own_text import OwnText
+
+    whole, halved = tmp_path / "whole.safetensors", tmp_path / "halved.safetensors"
+    options = ("--steps", "20", *SMALL)
+    run(capsys, "pretrain", str(verse), "--out", str(whole), *options)
+    train = OwnText.train
+
+    def stopped(self, model, *, callbacks=(), **more):
+        def stop(run):
+            if run.step == 7:
+                raise KeyboardInterrupt
+
+        return train(self, model, callbacks=[*callbacks, stop], **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(OwnText, "train", stopped)
+        status, printed, _ = run(capsys, "pretrain", str(verse), "--out", str(halved), *options)
+    assert status == 1
+    assert "interrupted after 7 of 20 steps" in printed
+    assert not halved.exists()
+    other = tmp_path / "other.txt"
+    other.write_text(verse.read_text("utf-8").replace("warm", "cold"), "utf-8")
+    status, _, err = run(capsys, "pretrain", str(other), "--out", str(halved), *options)
+    assert status == 1
+    assert "resume with the same settings" in err
+    run(capsys, "pretrain", str(verse), "--out", str(halved), *options)
+    hashes = [checkpoint.weights_hash(checkpoint.load(path)[0]) for path in (whole, halved)]
+    assert hashes[0] == hashes[1]
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "message"),
+    [
+        (b"", (), "holds no text"),
+        (b"\xff\xfe", (), "is not UTF-8"),
+        (b"short", (), "needs at least 65"),
+        (b"ab " * 900, ("--tokenizer", "bpe", "--vocab", "99"), "vocab_size 99 is too small"),
+        (b"ab " * 900, ("--width", "10"), "width 10 does not split into 4 heads"),
+    ],
+)
+def test_pretraining_says_what_is_wrong_with_the_text(capsys, tmp_path, content, options, message):
+    file = tmp_path / "mine.txt"
+    file.write_bytes(content)
+    status, _, err = run(capsys, "pretrain", str(file), *options)
+    assert status == 1
+    assert err.startswith("icl-lib: ")
+    assert message in err
+    status, _, err = run(capsys, "pretrain", str(tmp_path / "none.txt"))
+    assert "no text file at" in err
+
+
 def test_help_comes_without_loading_torch():
     code = (
         "import sys; from icl_lib import cli\ntry: cli.main(['--help'])\nexcept SystemExit: pass\n"

@@ -27,6 +27,11 @@ FIGURES = {
     "DualForm": "dual_form",
     "MetaOptimizer": "meta_optimizer",
     "InContextRegression": "in_context_regression",
+    "ScaleCurves": "scale_curves",
+    "RewardLeash": "reward_leash",
+    "BytePairs": "byte_pairs",
+    "NextToken": "next_token",
+    "ForgettingTradeOff": "forgetting",
 }
 """Class name and module name of every live figure."""
 

@@ -1,5 +1,12 @@
 """One function per figure of the book; each draws a light and a dark variant and needs alt text."""
 
+from icl_lib.plots.alignment import (
+    instruction_scores,
+    leash_curves,
+    methods_by_distance,
+    proxy_and_truth,
+    reward_over_steps,
+)
 from icl_lib.plots.attention import (
     attention_maps,
     lookup_weights,
@@ -16,6 +23,7 @@ from icl_lib.plots.descent import (
     valley_walks,
 )
 from icl_lib.plots.dual import digit_agreement, leaning, step_weights, update_spectra
+from icl_lib.plots.finetuning import change_and_forgetting, forgetting_tradeoff, seeds_by_row
 from icl_lib.plots.gpt import cache_seconds, head_maps, next_token, parameter_parts, training_curve
 from icl_lib.plots.meta import (
     carry_over_table,
@@ -26,40 +34,67 @@ from icl_lib.plots.meta import (
     relaxation_growth,
     split_segment,
 )
+from icl_lib.plots.pretraining import (
+    candidate_probabilities,
+    continuations,
+    learned_when,
+    pretraining_run,
+    tokens_per_character,
+    two_rulers,
+)
 from icl_lib.plots.regression import error_curves, guesses, training_loss
+from icl_lib.plots.scale import appearance, few_shot, scaling_law, two_metrics
 from icl_lib.plots.themed import ThemedFigure, figure
 
 __all__ = [
     "ThemedFigure",
+    "appearance",
     "attention_maps",
     "bowl_walks",
     "cache_seconds",
+    "candidate_probabilities",
     "carry_over_table",
+    "change_and_forgetting",
+    "continuations",
     "descent_losses",
     "difference_error",
     "digit_agreement",
     "error_curves",
+    "few_shot",
     "figure",
+    "forgetting_tradeoff",
     "gradient_cosines",
     "guesses",
     "head_errors",
     "head_maps",
+    "instruction_scores",
     "leaning",
+    "learned_when",
+    "leash_curves",
     "lookup_weights",
+    "methods_by_distance",
     "next_token",
     "parameter_parts",
+    "pretraining_run",
+    "proxy_and_truth",
     "relaxation_agreement",
     "relaxation_error",
     "relaxation_growth",
+    "reward_over_steps",
     "rule_race",
+    "scaling_law",
     "score_variance",
+    "seeds_by_row",
     "shrink_factors",
     "split_segment",
     "step_weights",
     "taste_curve",
     "temperature_curves",
+    "tokens_per_character",
     "training_curve",
     "training_loss",
+    "two_metrics",
+    "two_rulers",
     "update_spectra",
     "valley_walks",
 ]

@@ -4,7 +4,7 @@ import importlib
 
 from icl_lib.recipes.cards import Recipe
 
-MODULES = ("regression",)
+MODULES = ("regression", "language", "alignment", "scale")
 
 
 def recipes() -> dict[str, Recipe]:

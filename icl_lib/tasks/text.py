@@ -4,7 +4,9 @@ The corpus is made by two phrase grammars of our own, one English, one Japanese,
 to be downloaded and every run sees the same text. Any text file takes its place: :func:`read_text`.
 """
 
+import hashlib
 import itertools
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -194,14 +196,22 @@ class CharTokenizer:
     def __len__(self) -> int:
         return len(self.characters)
 
-    def encode(self, text: str) -> Int[Tensor, "T"]:
+    @property
+    def end(self) -> None:
+        """No token ends a text: a character tokenizer has no special tokens."""
+        return None
+
+    def encode(self, text: str, *, specials: bool = False) -> Int[Tensor, "T"]:
         """Return the tokens of ``text``.
 
         Raises
         ------
         ValueError
-            If a character is not in the alphabet; the message names it and its place.
+            If a character is not in the alphabet; the message names it and its place. Or if
+            special tokens are asked for, since it has none.
         """
+        if specials:
+            raise ValueError("a character tokenizer has no special tokens, got specials=True")
         places = {character: token for token, character in enumerate(self.characters)}
         for at, character in enumerate(text):
             if character not in places:
@@ -211,18 +221,52 @@ class CharTokenizer:
                 )
         return torch.tensor([places[character] for character in text], dtype=torch.long)
 
-    def decode(self, tokens: Int[Tensor, "T"]) -> str:
-        """Return the text of ``tokens``.
+    def decode(self, tokens: Int[Tensor, "T"], *, errors: str = "strict") -> str:
+        """Return the text of ``tokens``; characters are never broken, so ``errors`` has no effect.
 
         Raises
         ------
         ValueError
             If a token lies outside the alphabet.
         """
+        check_errors(errors)
         for token in tokens.tolist():
             if not 0 <= token < len(self):
                 raise ValueError(f"token {token} is outside the alphabet of {len(self)} characters")
         return "".join(self.characters[token] for token in tokens.tolist())
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal digits that no other tokenizer has."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
+
+    def to_json(self) -> str:
+        """Return the whole tokenizer as JSON."""
+        return json.dumps({"kind": "characters", "characters": "".join(self.characters)})
+
+    @classmethod
+    def from_json(cls, text: str) -> "CharTokenizer":
+        """Return the tokenizer that :meth:`to_json` wrote.
+
+        Raises
+        ------
+        ValueError
+            If the text is not what it should be.
+        """
+        try:
+            content = json.loads(text)
+            characters = content["characters"] if content["kind"] == "characters" else ""
+        except (ValueError, KeyError, TypeError):
+            characters = ""
+        if not isinstance(characters, str) or not characters:
+            raise ValueError("no character tokenizer: expected JSON with its alphabet")
+        return cls(tuple(characters))
+
+
+def check_errors(errors: str) -> None:
+    """Raise ``ValueError`` unless ``errors`` is ``"strict"`` or ``"replace"``."""
+    if errors not in ("strict", "replace"):
+        raise ValueError(f"errors must be 'strict' or 'replace', got {errors!r}")
 
 
 def _windows(tokens: Tensor, starts: Tensor, context: int) -> tuple[Tensor, Tensor]:
