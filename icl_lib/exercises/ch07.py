@@ -158,7 +158,7 @@ def _expect_bits(f: Callable, loss: float, tokens: int, text: str, what: str) ->
 
 BITS = Exercise(
     "ch07-bits-per-byte",
-    "turn a loss per token into bits per byte, which no tokenizer changes",
+    "turn a loss per token into bits per byte, a unit that no tokenizer changes",
     (
         Step(
             "a byte drawn blindly from 256 costs eight bits",
@@ -209,6 +209,12 @@ def _split_without_copies(texts: list[str], share: float) -> tuple[list[str], li
     return _split(list(dict.fromkeys(texts)), share)
 
 
+def _split_share_of_copies(texts: list[str], share: float) -> tuple[list[str], list[str]]:
+    distinct = list(dict.fromkeys(texts))
+    away = set(distinct[: max(1, round(share * len(texts)))])
+    return [t for t in texts if t not in away], [t for t in texts if t in away]
+
+
 def _split_shared(texts: list[str], share: float) -> tuple[list[str], list[str]]:
     return list(texts), _split(texts, share)[1]
 
@@ -254,12 +260,14 @@ SPLIT = Exercise(
         Step("the share is right", lambda f: _expect_share(f, _numbered(20), 0.2, 4)),
         Step("a text and its copies stay together", lambda f: _expect_no_leak(f, REPEATED, 0.3)),
         Step("the copies are kept", lambda f: _expect_nothing_lost(f, REPEATED, 0.3)),
+        Step("the share counts different texts", lambda f: _expect_share(f, REPEATED, 0.3, 2)),
         Step("at least one text is held out", lambda f: _expect_share(f, _numbered(5), 0.01, 1)),
     ),
     _split,
     {
         "cuts the list": _split_by_place,
         "drops the copies": _split_without_copies,
+        "counts copies as texts": _split_share_of_copies,
         "trains on everything": _split_shared,
         "holds out nothing when the share is small": _split_empty,
     },

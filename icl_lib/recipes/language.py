@@ -300,16 +300,6 @@ RECIPES = MappingProxyType(
                 steps=3000,
                 step_size=4e-3,
             ),
-            LanguageRecipe(
-                "stories-live",
-                GPTConfig(512, 96, 2, 4, 64),
-                texts=8_000,
-                steps=600,
-                held_out=200,
-                batch=16,
-                warmup=50,
-                every=50,
-            ),
         )
     }
 )

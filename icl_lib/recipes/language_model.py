@@ -16,10 +16,10 @@ from torch import Tensor
 from icl_lib.models import checkpoint
 from icl_lib.models.config import GPTConfig
 from icl_lib.models.gpt import GPT
-from icl_lib.models.sampling import next_token_distribution
+from icl_lib.models.sampling import check_sampling, choose, next_token_distribution
 from icl_lib.recipes import cards
 from icl_lib.tasks import tokenizers
-from icl_lib.tasks.tokenizers import BytePairTokenizer, TextTokenizer
+from icl_lib.tasks.tokenizers import BytePairTokenizer, TextTokenizer, unfinished
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,9 @@ class LanguageModel:
         Returns
         -------
         list of str
-            Prompt and continuation, up to the first ``<|end|>``. Bytes that are no UTF-8, as when
-            the last character was cut, appear as �.
+            Prompt and continuation, up to the first ``<|end|>``. Tokens after which the bytes could
+            no longer become UTF-8 are left out of each draw, so a model that has learnt little
+            writes nonsense but no �; a character that the last step cuts is left out.
 
         Raises
         ------
@@ -126,12 +127,11 @@ class LanguageModel:
             raise ValueError(f"count must be at least 1, got {count}")
         tokens = self.encode(prompt, specials=specials).to(self.device)
         room = max(0, self.model.config.context - len(tokens))
-        out = self.model.generate(
-            tokens.repeat(count, 1),
-            room if steps is None else steps,
-            generator=torch.Generator().manual_seed(seed),
-            **how,
-        )
+        steps, how["generator"] = room if steps is None else steps, _seeded(seed)
+        if isinstance(self.tokenizer, BytePairTokenizer):
+            rows = _spelled(self.model, self.tokenizer, tokens, count, steps, how)
+            return [prompt + row for row in rows]
+        out = self.model.generate(tokens.repeat(count, 1), steps, **how)
         return [prompt + self.text(row) for row in out[:, len(tokens) :].cpu()]
 
     def text(self, tokens: Int[Tensor, "T"]) -> str:
@@ -216,6 +216,41 @@ class LanguageModel:
     def device(self) -> torch.device:
         """Where the network is."""
         return self.model.tokens.weight.device
+
+
+def _seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@torch.inference_mode()
+def _spelled(
+    model: GPT, tokenizer: BytePairTokenizer, prompt: Tensor, count: int, steps: int, how: dict
+) -> list[str]:
+    """Continue a prompt by tokens that keep the text UTF-8, until all texts have ended."""
+    total, context = len(prompt) + steps, model.config.context
+    if total > context or steps < 0:
+        raise ValueError(
+            f"prompt of {len(prompt)} tokens and {steps} steps do not fit a context of {context} "
+            f"tokens ({max(0, total - context)} too many)"
+        )
+    sampling = {name: how[name] for name in ("temperature", "top_k", "top_p") if name in how}
+    check_sampling(**{"temperature": 1.0, "top_k": None, "top_p": None} | sampling)
+    written, begun, open_ = [b""] * count, [b""] * count, [True] * count
+    training, cache, new = model.training, model.new_cache(count), prompt.repeat(count, 1)
+    model.eval()
+    for _ in range(steps):
+        logits = model(new, cache=cache, last_only=True)[:, -1]
+        allowed = tokenizer.spelling.allowed(begun).to(logits.device)
+        new = choose(logits.masked_fill(~allowed, float("-inf")), **how)
+        for row, token in enumerate(new[:, 0].tolist()):
+            begun[row] = tokenizer.spelling.after(begun[row], token)
+            open_[row] = open_[row] and token != tokenizer.end
+            if open_[row]:
+                written[row] += tokenizer.table[token]
+        if not any(open_):
+            break
+    model.train(training)
+    return [text[: len(text) - len(unfinished(text) or b"")].decode() for text in written]
 
 
 def _log_probs(model: GPT, rows: list[Tensor], known: int) -> Float[Tensor, " B"]:

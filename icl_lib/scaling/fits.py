@@ -44,7 +44,7 @@ class PowerLaw:
         """Return the confidence interval of α if the scatter were normal and the law true."""
         if self.points < 3:
             return -math.inf, math.inf
-        half = student.ppf(0.5 + level / 2, self.points - 2) * self.exponent_error
+        half = float(student.ppf(0.5 + level / 2, self.points - 2)) * self.exponent_error
         return self.exponent - half, self.exponent + half
 
 

@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 from torch import Tensor
 
@@ -193,6 +193,47 @@ def _pieces(merges: tuple[Pair, ...]) -> list[bytes]:
     return pieces
 
 
+def unfinished(data: bytes) -> bytes | None:
+    """Return the beginning of a character that stands at the end of ``data``.
+
+    Empty if the last character is whole; ``None`` if the bytes are no UTF-8 and no more bytes could
+    make them so.
+
+    Explained in: 07_pretraining
+    """
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as problem:
+        cut = problem.reason == "unexpected end of data" and problem.end == len(data)
+        return data[problem.start :] if cut else None
+    return b""
+
+
+class Spelling:
+    """Which tokens may come next so that the bytes stay UTF-8.
+
+    Parameters
+    ----------
+    table
+        The bytes of every token.
+    """
+
+    def __init__(self, table: tuple[bytes, ...]):
+        self.table = table
+        self._rows: dict[bytes, Bool[Tensor, " V"]] = {}
+
+    def allowed(self, begun: list[bytes]) -> Bool[Tensor, "B V"]:
+        """Return for each text, of which so much of a character is written, the possible tokens."""
+        for rest in set(begun) - set(self._rows):
+            fits = [unfinished(rest + piece) is not None for piece in self.table]
+            self._rows[rest] = torch.tensor(fits)
+        return torch.stack([self._rows[rest] for rest in begun])
+
+    def after(self, begun: bytes, token: int) -> bytes:
+        """Return what of a character is written after one more token."""
+        return unfinished(begun + self.table[token]) or b""
+
+
 @dataclass(frozen=True)
 class BytePairTokenizer:
     """Byte-pair encoding with the ``tokenizers`` library.
@@ -260,6 +301,11 @@ class BytePairTokenizer:
     def table(self) -> tuple[bytes, ...]:
         """The bytes of every token."""
         return tuple(_pieces(self.merges))
+
+    @cached_property
+    def spelling(self) -> Spelling:
+        """Which tokens keep a text UTF-8."""
+        return Spelling(self.table)
 
     @cached_property
     def _library(self) -> Tokenizer:

@@ -6,8 +6,6 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from icl_lib import optim
@@ -177,11 +175,25 @@ def test_characters_serve_as_well():
         model.complete("x")
 
 
-@given(st.integers(0, 2**31))
-def test_generated_bytes_never_break_the_text(seed):
-    drawn = torch.randint(3, 300, (20,), generator=torch.Generator().manual_seed(seed))
-    written = LanguageModel(TINY.untrained(), TINY.tokenizer).text(drawn)
-    assert written.encode("utf-8")
+def test_continuations_are_those_of_the_network_where_its_characters_are_whole(stories):
+    tokens = stories.encode("Today the sea")
+    plain = stories.model.generate(tokens[None], 60, greedy=True)[0, len(tokens) :]
+    expected = "Today the sea" + stories.text(plain)
+    assert expected.isascii()
+    assert stories.complete("Today the sea", 60, greedy=True) == [expected]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_even_an_untrained_model_writes_whole_characters(tiny, seed):
+    written = tiny.complete("今日は", 40, count=20, seed=seed, temperature=2.0)
+    assert not any("�" in text for text in written)
+    assert any(not text.isascii() for text in (t.removeprefix("今日は") for t in written))
+
+
+def test_tokens_that_are_no_utf8_are_shown_as_such(tiny):
+    table = tiny.tokenizer.table
+    half = table.index(b"\xe4")
+    assert tiny.text(torch.tensor([half, half])) == "��"
 
 
 def test_a_tokenizer_of_another_size_is_refused():

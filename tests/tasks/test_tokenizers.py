@@ -161,6 +161,31 @@ def test_broken_utf8_is_named_or_replaced(tokenizer):
             one.decode(torch.tensor([1]), errors="ignore")
 
 
+@pytest.mark.parametrize(
+    ("data", "rest"),
+    [
+        (b"", b""), (b"ab", b""), ("今".encode(), b""), (b"a\xe4", b"\xe4"),
+        (b"\xe4\xbb", b"\xe4\xbb"), (b"\xf0\x9f\x8d", b"\xf0\x9f\x8d"),
+        (b"\xbb", None), (b"\xe4a", None), (b"\xff", None), (b"\xc0", None), (b"\xe4\xe4", None),
+    ],
+)  # fmt: skip
+def test_unfinished_characters_are_told_from_broken_ones(data, rest):
+    assert tokenizers.unfinished(data) == rest
+
+
+@given(st.text(min_size=1, max_size=12))
+def test_spelling_allows_every_text_and_only_utf8(text):
+    tokenizer = BytePairTokenizer(())
+    begun, data = b"", text.encode()
+    for byte in data:
+        token = tokenizer.table.index(bytes([byte]))
+        allowed = tokenizer.spelling.allowed([begun])[0]
+        assert allowed[token]
+        assert bool(allowed[0]) == (begun == b"")  # a text ends between characters
+        begun = tokenizer.spelling.after(begun, token)
+    assert begun == b""
+
+
 @pytest.mark.parametrize("token", [-1, 500])
 def test_tokens_outside_the_vocabulary_are_named(tokenizer, token):
     with pytest.raises(ValueError, match=f"token {token} is outside the vocabulary of 500 tokens"):
