@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -75,7 +76,7 @@ def _add_pretrain(commands) -> None:
     own.add_argument("--out", type=Path, default=Path("own-text.safetensors"))
     own.add_argument("--fresh", action="store_true", help="do not go on from an interrupted run")
     own.add_argument("--device", default="cpu", help="cpu (default), cuda, mps")
-    own.set_defaults(command=_pretrain)
+    own.set_defaults(command=_pretrain, default=own.get_default)
 
 
 def _positive(text: str) -> int:
@@ -121,11 +122,26 @@ def _pretrain(options: argparse.Namespace) -> int:
         step_size=options.lr,
         final_step_size=options.lr / 10,
         seed=options.seed,
-        origin=Path(options.file).name,
-        command=f"icl-lib pretrain {Path(options.file).name} --steps {options.steps} "
-        f"--tokenizer {options.tokenizer}",
+        origin=_origin(options),
+        command=_again(options),
     )
     return _to_file(recipe, options.out, options)
+
+
+def _origin(options: argparse.Namespace) -> str:
+    """Return where the text comes from, without the folders of this machine."""
+    return options.file if options.file.startswith("hf:") else Path(options.file).name
+
+
+def _again(options: argparse.Namespace) -> str:
+    """Return the command that repeats a pre-training, with every option that decides it."""
+    told = {"steps": options.steps, "tokenizer": options.tokenizer}
+    for name, value in vars(options).items():
+        decides = name not in ("file", "out", "fresh", "device", "command", "default")
+        if decides and value != options.default(name):
+            told.setdefault(name, value)
+    words = (word for name, value in told.items() for word in (f"--{name}", str(value)))
+    return shlex.join(["icl-lib", "pretrain", _origin(options), *words])
 
 
 def _to_file(recipe, out: Path, options: argparse.Namespace) -> int:
@@ -133,6 +149,8 @@ def _to_file(recipe, out: Path, options: argparse.Namespace) -> int:
     from icl_lib import optim
     from icl_lib.recipes import cards
 
+    if out.is_dir():
+        raise ValueError(f"{out} is a folder; --out names the file to write")
     progress = out.with_name(f"{out.name}.run")
     if options.fresh:
         progress.unlink(missing_ok=True)

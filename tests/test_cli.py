@@ -1,10 +1,12 @@
 """The terminal: what each command prints, and how it fails."""
 
 import dataclasses
+import shlex
 import subprocess
 import sys
 
 import pytest
+import torch
 
 from icl_lib import cli
 from icl_lib.models import checkpoint
@@ -130,6 +132,25 @@ def test_pretraining_on_a_file_shows_the_validation_loss_and_saves_a_model(capsy
     assert sorted(p.name for p in tmp_path.iterdir()) == ["own.safetensors", "verse.txt"]
 
 
+def test_the_command_on_the_card_makes_the_same_model_again(capsys, tmp_path, verse, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = (*SMALL, "--steps", "5", "--lr", "0.01", "--seed", "3", "--dropout", "0.1")
+    assert run(capsys, "pretrain", str(verse), "--out", "first.safetensors", *options)[0] == 0
+    state, card = checkpoint.load("first.safetensors")
+    _, *again = shlex.split(card["command"])
+    assert run(capsys, *again)[0] == 0
+    repeated, second = checkpoint.load("own-text.safetensors")
+    assert all(torch.equal(state[name], repeated[name]) for name in state)
+    assert second["command"] == card["command"]
+
+
+def test_a_folder_is_refused_before_the_training(capsys, tmp_path, verse):
+    status, printed, err = run(capsys, "pretrain", str(verse), "--out", str(tmp_path), *SMALL)
+    assert status == 1
+    assert "is a folder; --out names the file to write" in err
+    assert "validation" not in printed
+
+
 def test_an_interrupted_pretraining_goes_on(capsys, tmp_path, verse, monkeypatch):
     from icl_lib.recipes.own_text import OwnText
 
@@ -169,6 +190,7 @@ def test_an_interrupted_pretraining_goes_on(capsys, tmp_path, verse, monkeypatch
         (b"short", (), "needs at least 65"),
         (b"ab " * 900, ("--tokenizer", "bpe", "--vocab", "99"), "vocab_size 99 is too small"),
         (b"ab " * 900, ("--width", "10"), "width 10 does not split into 4 heads"),
+        (b"ab " * 900, ("--lr", "0"), "step_size must be above 0"),
     ],
 )
 def test_pretraining_says_what_is_wrong_with_the_text(capsys, tmp_path, content, options, message):

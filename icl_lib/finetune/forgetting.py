@@ -34,11 +34,13 @@ def held_out_loss(model: GPT, windows: Int[Tensor, "N T"], *, chunk: int = 32) -
     Raises
     ------
     ValueError
-        If there is no window, or no token in it to predict.
+        If there is no window, no token in it to predict, or ``chunk`` is below 1.
 
     Explained in: 08_fine_tuning
     """
-    if not len(windows) or windows.shape[1] < 2:
+    if chunk < 1:
+        raise ValueError(f"chunk must be at least 1, got {chunk}")
+    if windows.ndim != 2 or not len(windows) or windows.shape[1] < 2:
         raise ValueError(
             f"old text needs at least one window of two tokens, got shape {tuple(windows.shape)}"
         )
@@ -47,7 +49,14 @@ def held_out_loss(model: GPT, windows: Int[Tensor, "N T"], *, chunk: int = 32) -
 
 
 def perplexity(model: GPT, windows: Int[Tensor, "N T"], *, chunk: int = 32) -> float:
-    """Return exp of the loss on text: among how many equally likely tokens it seems to choose.
+    r"""Return exp of the loss on text: among how many equally likely tokens it seems to choose.
+
+    .. math:: \exp\Bigl(-\frac{1}{N (T - 1)} \sum_{i,t} \log p(x_{i,t} \mid x_{i,<t})\Bigr)
+
+    Raises
+    ------
+    ValueError
+        If there is no window, no token in it to predict, or ``chunk`` is below 1.
 
     Explained in: 08_fine_tuning
     """
@@ -55,7 +64,9 @@ def perplexity(model: GPT, windows: Int[Tensor, "N T"], *, chunk: int = 32) -> f
 
 
 def bits_per_byte(nats_per_token: float, tokens: int, size: int) -> float:
-    """Return the loss in bits per byte of text: a unit that no tokenizer changes.
+    r"""Return the loss in bits per byte of text: a unit that no tokenizer changes.
+
+    .. math:: \frac{\text{nats per token} \cdot \text{tokens}}{\ln 2 \cdot \text{bytes}}
 
     Parameters
     ----------
@@ -64,7 +75,7 @@ def bits_per_byte(nats_per_token: float, tokens: int, size: int) -> float:
     tokens
         How many were predicted.
     size
-        Bytes of the text that they spell.
+        Bytes of the text that they spell. Special tokens are predicted but spell no text.
 
     Raises
     ------
@@ -93,6 +104,8 @@ def kl_divergence(
         Logits of the original model π_0.
     logits
         Logits of the model that is trained, π.
+
+    Source: the definition; as a penalty on a model's own earlier outputs, Li and Hoiem (2016).
 
     Explained in: 08_fine_tuning
     """
@@ -135,8 +148,9 @@ def cost_at_gain(gains: Sequence[float], costs: Sequence[float], target: float) 
     gains, costs
         Points of the curve in the order in which it is walked, as from small to large step sizes.
     target
-        The gain asked for. Between the first point that has it and the one before, both are
-        interpolated along a straight line.
+        The gain asked for. Between the first point that has it and the one before, the logarithm
+        of the cost is interpolated along a straight line: that line is straight where costs are
+        drawn on a logarithmic axis, and the logarithm of a perplexity is a loss.
 
     Returns
     -------
@@ -146,16 +160,23 @@ def cost_at_gain(gains: Sequence[float], costs: Sequence[float], target: float) 
     Raises
     ------
     ValueError
-        If there are no points, or not as many gains as costs.
+        If there are no points, not as many gains as costs, or one of them is no finite number or
+        a cost not positive.
 
     Explained in: 08_fine_tuning
     """
+    gains, costs = [float(g) for g in gains], [float(c) for c in costs]
     if not gains or len(gains) != len(costs):
         raise ValueError(f"got {len(gains)} gains and {len(costs)} costs; one of each per point")
+    if not all(map(math.isfinite, (*gains, *costs, target))) or min(costs) <= 0:
+        raise ValueError(
+            f"gains and target must be finite, costs finite and positive, got gains {gains}, "
+            f"costs {costs} and target {target}"
+        )
     there = next((i for i, gain in enumerate(gains) if gain >= target), None)
     if there is None:
         return math.nan
     if there == 0:
         return costs[0]
     way = (target - gains[there - 1]) / (gains[there] - gains[there - 1])
-    return costs[there - 1] + way * (costs[there] - costs[there - 1])
+    return costs[there - 1] * (costs[there] / costs[there - 1]) ** way

@@ -68,10 +68,13 @@ class LabelTask:
         ValueError
             If there is no label or no prompt, one of them is empty, two labels are the same, the
             numbers do not match, or a prompt with the longest label exceeds the context.
+        TypeError
+            If tokens or answers are no whole numbers.
         """
-        gold = torch.as_tensor(gold, dtype=torch.long)
+        gold = torch.as_tensor(gold)
         _check_parts(prompts, labels, gold)
         padded, lengths = _padded(prompts)
+        gold = gold.to(padded.device, torch.long)
         words, widths = _padded(labels)
         longest = int(lengths.max() + widths.max())
         if longest > context:
@@ -86,7 +89,15 @@ class LabelTask:
         return len(self.gold)
 
     def __getitem__(self, index: slice | Tensor) -> "LabelTask":
-        """Return some of the examples: a slice, a mask, or their numbers."""
+        """Return some of the examples: a slice, a mask, or their numbers.
+
+        Raises
+        ------
+        TypeError
+            If the index is one number: a task stays a task, so write ``task[i : i + 1]``.
+        """
+        if isinstance(index, int) or (isinstance(index, Tensor) and not index.ndim):
+            raise TypeError(f"one example is a slice, task[i : i + 1], got the number {int(index)}")
         lengths = self.lengths[index]
         longest = int(lengths.max()) if len(lengths) else 0
         prompts = self.prompts[index][:, :longest]
@@ -135,15 +146,23 @@ def _check_parts(prompts: Sequence[Tensor], labels: Sequence[Tensor], gold: Tens
         empty = [i for i, part in enumerate(parts) if part.ndim != 1 or not len(part)]
         if empty:
             raise ValueError(f"{name} {empty[0]} must be one row of tokens, at least one")
+        for i, part in enumerate(parts):
+            _whole(part, f"{name} {i}")
     if len({tuple(label.tolist()) for label in labels}) < len(labels):
         raise ValueError("two labels have the same tokens; their scores could not differ")
     if gold.shape != (len(prompts),):
         raise ValueError(f"got {len(prompts)} prompts and {gold.numel()} answers; they must agree")
+    _whole(gold, "the list of answers")
     wrong = (gold < 0) | (gold >= len(labels))
     if bool(wrong.any()):
         raise ValueError(
             f"answer {int(gold[wrong][0])} names no label; there are {len(labels)}, from 0 on"
         )
+
+
+def _whole(numbers: Tensor, name: str) -> None:
+    if numbers.is_floating_point() or numbers.is_complex():
+        raise TypeError(f"{name} must hold whole numbers, got {numbers.dtype}")
 
 
 def _padded(parts: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -208,8 +227,15 @@ def example_losses(model: GPT, task: LabelTask, *, on: str = "label") -> Float[T
 def label_loss(model: GPT, task: LabelTask, *, on: str = "label") -> Float[Tensor, ""]:
     """Return the mean of :func:`example_losses`: what supervised fine-tuning makes small.
 
+    Raises
+    ------
+    ValueError
+        If there are no examples.
+
     Explained in: 08_fine_tuning
     """
+    if not len(task):
+        raise ValueError("the task has no examples, there is no loss on them")
     return example_losses(model, task, on=on).mean()
 
 
@@ -219,8 +245,9 @@ def label_scores(
 ) -> Float[Tensor, "E C"]:
     r"""Return :math:`\log p(\text{label}_c \mid \text{prompt}_i)` of every label.
 
-    The log-probability of a label of several tokens is the sum of theirs. Each prompt is read
-    once; its keys and values are kept, and every label is read from there. No gradients.
+    The log-probability of a label of several tokens is the sum of theirs. So a label that goes on
+    where another one ends can never be the likelier of the two, unless ``per_token``. Each prompt
+    is read once; its keys and values are kept, and every label is read from there. No gradients.
 
     Parameters
     ----------
@@ -237,7 +264,7 @@ def label_scores(
     Raises
     ------
     ValueError
-        If ``chunk`` is below 1.
+        If ``chunk`` is below 1 or there are no examples.
 
     Source: Dai et al. (2023), section 4.1: the likeliest of the candidate labels is predicted.
 
@@ -245,6 +272,8 @@ def label_scores(
     """
     if chunk < 1:
         raise ValueError(f"chunk must be at least 1, got {chunk}")
+    if not len(task):
+        raise ValueError("the task has no examples, there is nothing to score")
     places = torch.arange(len(task), device=task.gold.device).split(chunk)
     scores = torch.cat([_scores(model, task[part]) for part in places])
     return scores / task.widths if per_token else scores
@@ -290,7 +319,16 @@ def accuracy(model: GPT, task: LabelTask, *, per_token: bool = False) -> float:
 def majority_accuracy(train: LabelTask, test: LabelTask) -> float:
     """Return the accuracy on ``test`` of always naming the commonest label of ``train``.
 
+    Raises
+    ------
+    ValueError
+        If one of them has no examples, or their labels differ.
+
     Explained in: 08_fine_tuning
     """
+    if not len(train) or not len(test):
+        raise ValueError(f"expected examples in both, got {len(train)} and {len(test)}")
+    if not torch.equal(train.labels, test.labels):
+        raise ValueError("training and test must have the same labels in the same order")
     commonest = torch.bincount(train.gold, minlength=len(train.labels)).argmax()
     return (test.gold == commonest).double().mean().item()

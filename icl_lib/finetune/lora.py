@@ -42,7 +42,7 @@ class LoRALinear(nn.Module):
     TypeError
         If ``layer`` is no linear layer.
     ValueError
-        If the rank is out of range or α not positive.
+        If the rank is no whole number or out of range, or α not positive and finite.
 
     Source: Hu et al. (2022), section 4.1. The paper says only that A starts as a Gaussian; its
     variance is our choice.
@@ -62,17 +62,18 @@ class LoRALinear(nn.Module):
         if not isinstance(layer, nn.Linear):
             raise TypeError(f"LoRA goes beside a torch.nn.Linear, got {type(layer).__name__}")
         o, d = layer.weight.shape
-        if not 1 <= rank <= min(o, d):
+        if not isinstance(rank, int) or not 1 <= rank <= min(o, d):
             raise ValueError(
-                f"the rank must be between 1 and {min(o, d)} for a {o} × {d} matrix, got {rank}"
+                f"the rank must be between 1 and {min(o, d)} for a {o} × {d} matrix, got {rank!r}"
             )
-        if not alpha > 0:
-            raise ValueError(f"alpha must be positive, got {alpha}")
+        if not 0 < alpha < math.inf:
+            raise ValueError(f"alpha must be positive and finite, got {alpha}")
         self.layer, self.rank, self.scale = layer.requires_grad_(False), rank, alpha / rank
         draw = torch.randn(rank, d, generator=generator) / math.sqrt(d)
         self.A = nn.Parameter(draw.to(layer.weight))
         self.B = nn.Parameter(layer.weight.new_zeros(o, rank))
         self.kept: Tensor | None = None
+        self.register_state_dict_pre_hook(_refuse_if_merged)
 
     def forward(self, x: Float[Tensor, "*n d"]) -> Float[Tensor, "*n o"]:
         if self.kept is not None:
@@ -127,6 +128,14 @@ class LoRALinear(nn.Module):
         self.kept = None
 
 
+def _refuse_if_merged(lora: LoRALinear, prefix: str, keep_vars: bool) -> None:
+    if lora.kept is not None:  # whoever loads it would add the product a second time
+        raise ValueError(
+            f"{prefix.rstrip('.') or 'the layer'} is merged: its weight holds the product already. "
+            "Unmerge before saving, or save the plain model that fold returns"
+        )
+
+
 def add_lora(
     model: nn.Module,
     rank: int,
@@ -146,7 +155,7 @@ def add_lora(
     rank, alpha
         r and α; α = r if not given, so that the factor is 1.
     targets
-        Names of attributes, such as ``q_proj``.
+        Names of attributes, such as ``("q_proj",)``; a sequence of names, not one string.
     seed
         Draws all A.
 
@@ -158,11 +167,17 @@ def add_lora(
     Raises
     ------
     ValueError
-        If no linear layer has one of the names (the message lists the names there are), the model
-        has LoRA layers already, or the rank is too large for one of them.
+        If there are no names, no linear layer has one of them (the message lists the names there
+        are), the model has LoRA layers already, or the rank is too large for one of them.
+    TypeError
+        If ``targets`` is one string.
+
+    Source: Hu et al. (2022), section 4.2, adapt queries and values.
 
     Explained in: 08_fine_tuning
     """
+    if isinstance(targets, str):
+        raise TypeError(f"targets is a sequence of names, such as ({targets!r},), got one string")
     if any(True for _ in lora_layers(model)):
         raise ValueError("the model has LoRA layers already; fold them into the weights first")
     found = [
@@ -173,8 +188,10 @@ def add_lora(
     ]
     known = sorted({name for _, name, _ in found})
     unknown = sorted(set(targets) - set(known))
-    if unknown or not targets:
-        raise ValueError(f"no linear layer is called {unknown or '…'}; there are {known}")
+    if not targets:
+        raise ValueError(f"targets names no linear layer; there are {known}")
+    if unknown:
+        raise ValueError(f"no linear layer is called {unknown}; there are {known}")
     alpha = rank if alpha is None else alpha
     generator = torch.Generator().manual_seed(seed)
     made = [
@@ -201,9 +218,14 @@ def lora_layers(model: nn.Module) -> Iterator[tuple[str, LoRALinear]]:
 def fold(model: nn.Module) -> nn.Module:
     """Return a copy without LoRA layers, each product added into a plain layer; nothing is frozen.
 
+    A layer alone is folded into a plain layer, too.
+
     Explained in: 08_fine_tuning
     """
     folded = copy.deepcopy(model)
+    if isinstance(folded, LoRALinear):
+        folded = nn.ModuleList([folded])
+        return fold(folded)[0]
     for parent in list(folded.modules()):
         for name, layer in list(parent.named_children()):
             if isinstance(layer, LoRALinear):

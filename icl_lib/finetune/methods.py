@@ -113,9 +113,17 @@ def weight_updates(before: nn.Module, after: nn.Module) -> dict[str, Tensor]:
 def relative_change(before: nn.Module, after: nn.Module) -> float:
     r"""Return :math:`\lVert ΔW\rVert / \lVert W\rVert`, over all weights taken as one long vector.
 
+    Raises
+    ------
+    ValueError
+        If the two models do not have the same weights, or all those before are zero.
+
     Explained in: 08_fine_tuning
     """
-    return (_norm(weight_updates(before, after)) / _norm(weights(before))).item()
+    size = _norm(weights(before))
+    if not size > 0:
+        raise ValueError(f"the weights before must not all be zero, got the length {size.item()}")
+    return (_norm(weight_updates(before, after)) / size).item()
 
 
 def _norm(tensors: Mapping[str, Tensor]) -> Float[Tensor, ""]:

@@ -4,6 +4,7 @@ The remedies against forgetting are small steps, freezing (the methods), replay 
 penalty for leaving the original model.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -51,7 +52,8 @@ class Recipe:
     on
         ``label`` or ``all``: which tokens of an example count.
     replay
-        ρ, from 0 to below 1; at least one row if not 0.
+        ρ, from 0 to below 1, rounded to whole rows of the batch, at least one if not 0. What is
+        used, in the formula too, is :attr:`share`.
     kl
         β, at least 0.
     windows
@@ -90,8 +92,12 @@ class Recipe:
             raise ValueError(f"the loss counts {' or '.join(COUNTED)} tokens, got {self.on!r}")
         if not 0 <= self.replay < 1:
             raise ValueError(f"replay is a share from 0 to below 1, got {self.replay}")
-        if self.kl < 0:
-            raise ValueError(f"the factor of the KL penalty must be at least 0, got {self.kl}")
+        if not 0 <= self.kl < math.inf:
+            raise ValueError(
+                f"the factor of the KL penalty must be finite and at least 0, got {self.kl}"
+            )
+        if not 0 < self.lr < math.inf:
+            raise ValueError(f"the step size must be positive and finite, got {self.lr}")
         if min(self.steps, self.batch, self.windows) < 1:
             raise ValueError(
                 f"steps, batch and windows must be at least 1, got {self.steps}, {self.batch} "
@@ -106,6 +112,11 @@ class Recipe:
     def old_rows(self) -> int:
         """Rows of a batch that are replayed old text."""
         return max(1, round(self.replay * self.batch)) if self.replay else 0
+
+    @property
+    def share(self) -> float:
+        """The ρ that is used: replayed rows over all rows."""
+        return self.old_rows / self.batch
 
     @property
     def needs_old_text(self) -> bool:
@@ -150,9 +161,8 @@ class Objective:
         old = self.old[windows]
         logits = model(old[:, :-1])
         if recipe.old_rows:
-            share = recipe.old_rows / recipe.batch
             replayed = F.cross_entropy(logits.flatten(0, 1), old[:, 1:].flatten())
-            loss = (1 - share) * loss + share * replayed
+            loss = (1 - recipe.share) * loss + recipe.share * replayed
         if recipe.kl:
             with torch.no_grad():
                 reference = self.reference(old[:, :-1])
@@ -186,8 +196,8 @@ def finetune(
     Raises
     ------
     ValueError
-        If the recipe needs old text and there is none, or the task has fewer examples than a step
-        takes.
+        If the recipe needs old text and there is none, or the task has fewer examples, or the old
+        text fewer windows, than a step takes.
 
     Source: replay and the penalty are the common remedies of continual learning; Dai et al.
     (2023) use neither.
@@ -199,6 +209,11 @@ def finetune(
         if old is None:
             raise ValueError("replay and the KL penalty need windows of old text, got none")
         windows = recipe.old_rows or recipe.windows
+        if old.ndim != 2 or old.shape[1] < 2 or len(old) < windows:
+            raise ValueError(
+                f"a step takes {windows} windows of old text of two tokens or more, got shape "
+                f"{tuple(old.shape)}"
+            )
     lora = {"rank": recipe.rank, "alpha": recipe.alpha, "targets": recipe.targets}
     model, trained = prepare(base, recipe.method, seed=recipe.seed, **lora)
     examples = optim.Shuffled(torch.arange(len(task)), rows, seed=recipe.seed)

@@ -25,6 +25,12 @@ def _decades(axis: Axis, low: float, high: float) -> None:
     axis.axes.set(**{f"{axis.axis_name}lim": (low, high)})
 
 
+def _roles(entries: Mapping, most: int = min(len(SERIES), len(MARKERS))) -> None:
+    """Refuse more series than there are colours and markers: none may be left out unsaid."""
+    if not 1 <= len(entries) <= most:
+        raise ValueError(f"expected 1 to {most} series, got {len(entries)}: {', '.join(entries)}")
+
+
 def _span(values: Sequence[ArrayLike], *others: float) -> tuple[float, float]:
     flat = np.concatenate([np.ravel(v) for v in values] + [np.array(others)])
     flat = flat[np.isfinite(flat)]
@@ -52,7 +58,13 @@ def forgetting_tradeoff(
         Accuracy and perplexity before fine-tuning.
     chance
         Accuracy of always naming the commonest label.
+
+    Raises
+    ------
+    ValueError
+        If there are no curves, or more than colours.
     """
+    _roles(curves)
     axes = fig.subplots()
     low, high = _span([cost for _, cost in curves.values()], base[1])
     _decades(axes.yaxis, low, high)
@@ -89,7 +101,13 @@ def change_and_forgetting(
         Label to (relative changes, perplexities), one entry per run.
     base
         Perplexity before fine-tuning.
+
+    Raises
+    ------
+    ValueError
+        If there are no points, or more labels than colours.
     """
+    _roles(points)
     axes = fig.subplots()
     low, high = _span([cost for _, cost in points.values()], base)
     _decades(axes.yaxis, low, high)
@@ -114,28 +132,39 @@ def seeds_by_row(
 ) -> None:
     """Draw a row of dots for each setting, one dot a seed, with the mean as a bar.
 
+    On a logarithmic axis the mean is the geometric one.
+
     Parameters
     ----------
     rows
-        Label to values; one that is no finite number is left out and the row says "not reached".
+        Label to values. One that is no finite number is no dot: the row says how many were not
+        reached, and has no bar, as there is no mean over all seeds.
     xlabel
         What the values are.
     mark
         Value and words of a vertical line.
     log
         Logarithmic axis.
+
+    Raises
+    ------
+    ValueError
+        If there are no rows, or more than twice as many as colours.
     """
+    _roles(rows, 2 * len(SERIES))
     axes = fig.subplots()
     for y, (role, values) in enumerate(zip(SERIES * 2, rows.values(), strict=False)):
         values = np.asarray(values, dtype=float)
-        values = values[np.isfinite(values)]
-        if not len(values):
-            axes.text(0.02, y, "not reached", color=color("muted", theme), va="center",
+        finite = values[np.isfinite(values)]
+        axes.plot(finite, np.full(len(finite), y), "o", ms=6, alpha=0.6, mew=0,
+                  color=color(role, theme))  # fmt: skip
+        if not len(finite) or len(finite) < len(values):
+            some = f"{len(values) - len(finite)} of {len(values)} " if len(finite) else ""
+            axes.text(0.02, y, f"{some}not reached", color=color("muted", theme), va="center",
                       transform=axes.get_yaxis_transform())  # fmt: skip
             continue
-        axes.plot(values, np.full(len(values), y), "o", ms=6, alpha=0.6, mew=0,
-                  color=color(role, theme))  # fmt: skip
-        axes.plot([values.mean()], [y], "|", ms=22, mew=3, color=color(role, theme))
+        mean = np.exp(np.log(finite).mean()) if log else finite.mean()
+        axes.plot([mean], [y], "|", ms=22, mew=3, color=color(role, theme))
     if mark is not None:
         axes.axvline(mark[0], color=color("neutral", theme), linestyle="--", linewidth=1.4)
         axes.annotate(mark[1], (mark[0], -0.62), xytext=(4, 0), textcoords="offset points",

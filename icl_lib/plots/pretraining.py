@@ -138,7 +138,7 @@ def learned_when(
     steps
         Where texts were generated, from 0.
     shares
-        Name of a rule and a table ``[seeds, steps]``: the share of texts that keep it; NaN where
+        Name of a rule and a table ``[seeds, steps]``: how often it is kept, from 0 to 1; NaN where
         no text could be judged.
     nulls
         Name of a way to write without having learned, and the share for each rule.
@@ -154,7 +154,7 @@ def learned_when(
         axes.set_title(name)
         axes.set_xlabel("step")
         axes.set_ylim(-0.03, 1.05)
-    all_axes[0].set_ylabel("share that keeps it")
+    all_axes[0].set_ylabel("how often it is kept")
     handles, labels = all_axes[0].get_legend_handles_labels()
     fig.legend(handles, labels, loc="outside upper center", ncols=len(nulls))
 

@@ -24,11 +24,12 @@ from icl_lib.finetune.reward import RewardModel, pairwise_loss, rewards
 from icl_lib.models.gpt import GPT
 from icl_lib.recipes import cards, language
 from icl_lib.tasks.instructions import (
+    TASTE,
     Instruction,
     demonstrations,
     every_instruction,
     fulfils,
-    worth,
+    parts,
 )
 
 LONGEST = 40
@@ -95,16 +96,35 @@ class Desk:
         kept = [fulfils(a, text) for a, text in zip(asked, texts, strict=True)]
         return {name: sum(k[name] for k in kept) / len(kept) for name in kept[0]}
 
-    def truth(self, tokens: Int[Tensor, "N T"], answer: Bool[Tensor, "N T"]) -> Float[Tensor, "N"]:
-        """Return the true reward of answers: what their words are worth to the judge."""
+    def parts(
+        self, tokens: Int[Tensor, "N T"], answer: Bool[Tensor, "N T"]
+    ) -> Float[Tensor, "N parts"]:
+        """Return what the judge counts in each answer, one column for each entry of ``TASTE``.
+
+        Raises
+        ------
+        ValueError
+            If a row does not begin with the prompt of an instruction.
+        """
         texts = self.template.answers(tokens, answer)
         ended = ((tokens == self.template.end) & answer).any(dim=1).tolist()
         begins = answer.long().argmax(dim=1).tolist()
-        values = []
+        rows = []
         for row, start, text, finished in zip(tokens.tolist(), begins, texts, ended, strict=True):
-            asked = self._by_prompt[tuple(row[:start])]
-            values.append(worth(asked, text, finished=finished))
-        return torch.tensor(values)
+            asked = self._by_prompt.get(tuple(row[:start]))
+            if asked is None:
+                said = self.template.tokenizer.decode(torch.tensor(row[:start]), errors="replace")
+                raise ValueError(f"the judge knows every_instruction() only; got prompt {said!r}")
+            rows.append(list(parts(asked, text, finished=finished).values()))
+        return torch.tensor(rows, dtype=torch.float32)
+
+    def truth(self, tokens: Int[Tensor, "N T"], answer: Bool[Tensor, "N T"]) -> Float[Tensor, "N"]:
+        """Return the true reward of answers: what their words are worth to the judge.
+
+        The same as :func:`icl_lib.tasks.instructions.worth` of every text. Errors as in
+        :meth:`parts`.
+        """
+        return self.parts(tokens, answer) @ torch.tensor(list(TASTE.values()))
 
     def pairs(self, model: GPT, count: int, *, temperature: float, seed: int) -> Pairs:
         """Let the model answer ``count`` prompts twice each and the judge compare the two."""

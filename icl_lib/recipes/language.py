@@ -72,7 +72,13 @@ class LanguageRecipe:
         """Stories none of which is among those for training."""
         known = {story.text for story in self.training_stories}
         others = grammar.stories(2 * self.held_out, seed=optim.derive_seed(self.seed, 1))
-        return [story for story in others if story.text not in known][: self.held_out]
+        unseen = [story for story in others if story.text not in known]
+        if len(unseen) < self.held_out:
+            raise ValueError(
+                f"only {len(unseen)} of {len(others)} fresh stories are not among the {self.texts} "
+                f"for training; held_out asks for {self.held_out}"
+            )
+        return unseen[: self.held_out]
 
     @cached_property
     def tokenizer(self) -> BytePairTokenizer:

@@ -201,8 +201,10 @@ class LanguageModel:
         Raises
         ------
         ValueError
-            If a text is longer than the context.
+            If there is no text, or one is longer than the context.
         """
+        if not texts:
+            raise ValueError("expected at least one text, got none")
         before = self.encode(prompt)
         close = [self.tokenizer.end] if closed and self.tokenizer.end is not None else []
         rows = [

@@ -8,10 +8,12 @@ Source: the README and ``train.py`` of nanoGPT (Karpathy, 2022). Differs from th
 is 3e-3, three times theirs, which lowers the loss of so small a model; ``--lr 1e-3`` is theirs.
 """
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from pathlib import Path
 
 import torch
 from jaxtyping import Int
@@ -23,7 +25,7 @@ from icl_lib.models.gpt import GPT
 from icl_lib.recipes.language import Windows, groups, next_token_loss
 from icl_lib.recipes.language_model import describe_model
 from icl_lib.tasks.text import CharTokenizer, all_windows
-from icl_lib.tasks.tokenizers import SPECIALS, BytePairTokenizer, TextTokenizer
+from icl_lib.tasks.tokenizers import SPECIALS, BytePairTokenizer, TextTokenizer, check_utf8
 
 TOKENIZERS = ("char", "bpe")
 
@@ -45,7 +47,8 @@ class OwnText:
     batch, steps, step_size, final_step_size, warmup, weight_decay, betas
         AdamW with a linear warm-up and a cosine down to the final step size.
     every
-        Steps between two measurements of the validation loss.
+        Steps between two measurements of the validation loss, during training on the beginning of
+        the held-out text only: 20 batches of windows. :meth:`metrics` takes all of it.
     seed
         Decides weights, batches and dropout.
     origin, command
@@ -54,7 +57,8 @@ class OwnText:
     Raises
     ------
     ValueError
-        If a number is out of range, or the text is too short for the context.
+        If a number is out of range, a text cannot be written as UTF-8, or the text is too short
+        for the context.
 
     Explained in: 07_pretraining
     """
@@ -89,6 +93,9 @@ class OwnText:
             )
         if not self.texts or not any(text.strip() for text in self.texts):
             raise ValueError("the corpus is empty: there is nothing to learn from")
+        for text in self.texts:
+            check_utf8(text)
+        self._check_step_sizes()
         for name in ("batch", "steps", "every", "warmup"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -98,6 +105,13 @@ class OwnText:
                     f"the {name} text has {len(tokens)} tokens; a context of {self.context} needs "
                     f"at least {self.context + 1}. Give more text or a shorter context"
                 )
+
+    def _check_step_sizes(self) -> None:
+        if not (0 < self.step_size < math.inf and 0 <= self.final_step_size < math.inf):
+            raise ValueError(
+                "step_size must be above 0 and final_step_size at least 0, both finite; "
+                f"got {self.step_size} and {self.final_step_size}"
+            )
 
     @property
     def data(self) -> str:
@@ -173,7 +187,10 @@ class OwnText:
         return {"texts": len(self.texts)} | {name: getattr(self, name) for name in others}
 
     def metrics(self, model: GPT) -> dict[str, float]:
-        """Return loss, perplexity and bits per byte on the whole held-out text."""
+        """Return loss, perplexity and bits per byte on the held-out text.
+
+        What is left of it after the last whole window is not measured.
+        """
         loss = validation_loss(model, self.held_out, self.context)
         size = sum(len(text.encode()) for text in self.split[1])
         return {
@@ -200,6 +217,22 @@ class OwnText:
         end = torch.tensor([self.tokenizer.end])
         parts = [part for text in texts for part in (self.tokenizer.encode(text), end)]
         return torch.cat([end, *parts])
+
+
+def tiny_shakespeare() -> dict:
+    """Return what ``python -m benchmarks.tinyshakespeare FILE`` measured and wrote down.
+
+    Returns
+    -------
+    dict
+        ``runs``, one for each step size and seed, with ``validation_loss`` over the whole held-out
+        tenth, ``as_nanogpt_estimates`` and ``processor_seconds``; further the hash of the text, the
+        hardware and the date.
+
+    Explained in: 07_pretraining
+    """
+    record = Path(__file__).with_name("tinyshakespeare.json")
+    return json.loads(record.read_text("utf-8"))
 
 
 @torch.no_grad()

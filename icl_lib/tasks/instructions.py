@@ -126,6 +126,43 @@ ENOUGH = 3
 """Bright words that please the judge; more of them are neither better nor worse."""
 
 
+TASTE: Mapping[str, float] = MappingProxyType(
+    {"bright": 1.0, "gloomy": -1.0, "off topic": -2.0, "unfinished": -2.0, "repeated": -1.0}
+)
+"""What each part of a text is worth to the judge."""
+
+
+def parts(asked: Instruction, text: str, *, finished: bool = True) -> dict[str, int]:
+    """Count in a text what the judge looks at, by the names of :data:`TASTE`.
+
+    Parameters
+    ----------
+    asked
+        The instruction.
+    text
+        The answer.
+    finished
+        Whether the answer came to its end.
+
+    Returns
+    -------
+    dict
+        Bright words, at most :data:`ENOUGH`; gloomy words; 1 if the text is off the topic; 1 if it
+        is unfinished; sentences that were said before.
+
+    Explained in: 09_chatgpt
+    """
+    mood = marks(text)["mood"]
+    said = sentences(text)
+    return {
+        "bright": min(mood["bright"], ENOUGH),
+        "gloomy": mood["gloomy"],
+        "off topic": int(read_attributes(text)["topic"] != asked.topic),
+        "unfinished": int(not finished),
+        "repeated": len(said) - len(set(said)),
+    }
+
+
 def worth(asked: Instruction, text: str, *, finished: bool = True) -> float:
     """Return the true reward of a text: the judge's taste, as a rule.
 
@@ -137,21 +174,10 @@ def worth(asked: Instruction, text: str, *, finished: bool = True) -> float:
 
     Parameters
     ----------
-    asked
-        The instruction.
-    text
-        The answer.
-    finished
-        Whether the answer came to its end.
+    asked, text, finished
+        As in :func:`parts`, whose counts it weighs with :data:`TASTE`.
 
     Explained in: 09_chatgpt
     """
-    mood = marks(text)["mood"]
-    said = sentences(text)
-    return (
-        min(mood["bright"], ENOUGH)
-        - mood["gloomy"]
-        - 2.0 * (read_attributes(text)["topic"] != asked.topic)
-        - 2.0 * (not finished)
-        - (len(said) - len(set(said)))
-    )
+    counted = parts(asked, text, finished=finished)
+    return sum(value * counted[name] for name, value in TASTE.items())

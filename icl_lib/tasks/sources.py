@@ -109,8 +109,11 @@ def _texts(rows, column: str, name: str) -> list[str]:
             f"data set {name} has no column {column!r}; there are {', '.join(rows.column_names)}"
         )
     texts = list(rows[column])
-    if texts and not isinstance(texts[0], str):
-        raise ValueError(f"column {column!r} of {name} holds {type(texts[0]).__name__}, not text")
+    for row, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise ValueError(
+                f"column {column!r} of {name} holds {type(text).__name__}, not text, in row {row}"
+            )
     return _filled(texts, name)
 
 

@@ -114,15 +114,18 @@ def read_text(path: str | Path) -> str:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is empty, holds only white space, or is not UTF-8.
+        If the file is empty, holds only white space, or is not UTF-8; then the message names the
+        first byte that does not fit. A byte-order mark at the beginning is no text and left out.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no text file at {path}")
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as problem:
-        raise ValueError(f"{path.name} is not UTF-8 text: {problem.reason}") from None
+        raise ValueError(
+            f"{path.name} is not UTF-8 text: {problem.reason} at byte {problem.start}"
+        ) from None
     if not text.strip():
         raise ValueError(f"{path.name} holds no text")
     return text

@@ -169,14 +169,19 @@ def merged(word: tuple[int, ...], pair: Pair, new: int) -> tuple[int, ...]:
     return tuple(done)
 
 
-def _texts(text: str) -> list[str]:
-    """Cut at the special tokens and check that the rest can be written as UTF-8."""
+def check_utf8(text: str) -> None:
+    """Raise ``ValueError`` if a text holds half of a surrogate pair, which UTF-8 cannot write."""
     for at, character in enumerate(text):
         if "\ud800" <= character <= "\udfff":
             raise ValueError(
                 f"character {character!r} at position {at} is half of a pair and cannot be "
                 "written as UTF-8; was the text read with errors='surrogateescape'?"
             )
+
+
+def _texts(text: str) -> list[str]:
+    """Cut at the special tokens and check that the rest can be written as UTF-8."""
+    check_utf8(text)
     return [part for part in re.split("|".join(map(re.escape, SPECIALS)), text) if part]
 
 
@@ -437,7 +442,9 @@ class BytePairTokenizer:
         known = BASE
         for place, pair in enumerate(merges):
             if len(pair) != 2 or not all(len(SPECIALS) <= token < known for token in pair):
-                raise ValueError(f"merge {place} is {pair}; expected two tokens from 3 to {known}")
+                raise ValueError(
+                    f"merge {place} is {pair}; expected two tokens from 3 to {known - 1}"
+                )
             known += 1
         return cls(merges)
 

@@ -186,12 +186,44 @@ def test_outcome_of_the_base_itself_has_no_change():
 
 def test_cost_at_gain_interpolates_at_the_first_crossing():
     gains, costs = [0.5, 0.7, 0.9, 0.6, 0.95], [1.0, 2.0, 4.0, 9.0, 16.0]
-    assert cost_at_gain(gains, costs, 0.8) == pytest.approx(3.0)
+    assert cost_at_gain(gains, costs, 0.8) == pytest.approx(math.sqrt(8.0))  # log-linear
     assert cost_at_gain(gains, costs, 0.9) == pytest.approx(4.0)
     assert cost_at_gain(gains, costs, 0.4) == 1.0
     assert math.isnan(cost_at_gain(gains, costs, 0.99))
     with pytest.raises(ValueError, match="got 2 gains and 1 costs"):
         cost_at_gain([0.1, 0.2], [1.0], 0.2)
+
+
+@given(unit=st.floats(1e-3, 1e3), target=st.floats(0.5, 0.95))
+def test_cost_at_gain_does_not_depend_on_the_unit_of_the_cost(unit, target):
+    gains, costs = [0.5, 0.7, 0.95], [2.0, 3.0, 50.0]
+    scaled = cost_at_gain(gains, [unit * c for c in costs], target)
+    assert scaled == pytest.approx(unit * cost_at_gain(gains, costs, target), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("gains", "costs", "target"),
+    [
+        ([0.5, math.nan, 0.9], [1.0, 2.0, 3.0], 0.8),  # the way to 0.9 would be unknown
+        ([0.5, 0.9], [1.0, math.inf], 0.8),
+        ([0.5, 0.9], [0.0, 2.0], 0.8),
+        ([0.5, 0.9], [1.0, 2.0], math.nan),
+    ],
+)
+def test_cost_at_gain_refuses_what_it_cannot_interpolate(gains, costs, target):
+    with pytest.raises(ValueError, match="must be finite, costs finite and positive, got gains"):
+        cost_at_gain(gains, costs, target)
+
+
+def test_chunks_below_one_are_refused():
+    with pytest.raises(ValueError, match="chunk must be at least 1, got 0"):
+        perplexity(model(), windows(2), chunk=0)
+
+
+def test_the_share_of_replay_is_that_of_whole_rows():
+    recipe = Recipe(lr=0.1, steps=1, batch=8, replay=0.3)
+    assert (recipe.old_rows, recipe.share) == (2, 0.25)
+    assert Recipe(lr=0.1, steps=1, batch=8).share == 0
 
 
 @pytest.mark.parametrize(
@@ -204,6 +236,9 @@ def test_cost_at_gain_interpolates_at_the_first_crossing():
         ({"replay": -0.1}, "from 0 to below 1"),
         ({"replay": 0.99}, "leaves no row for the task"),
         ({"kl": -1.0}, "at least 0, got -1.0"),
+        ({"kl": math.nan}, "finite and at least 0, got nan"),
+        ({"lr": 0.0}, "step size must be positive and finite, got 0.0"),
+        ({"lr": math.nan}, "step size must be positive and finite, got nan"),
         ({"steps": 0}, "at least 1, got 0"),
     ],
 )
@@ -215,5 +250,10 @@ def test_bad_recipes_are_refused(options, message):
 def test_remedies_without_old_text_and_batches_beyond_the_task_are_refused():
     with pytest.raises(ValueError, match="need windows of old text, got none"):
         finetune(model(), task(), Recipe(lr=0.1, steps=1, batch=8, replay=0.5))
+    kl = Recipe(lr=0.1, steps=1, batch=8, kl=1.0, windows=4)
+    with pytest.raises(ValueError, match=r"takes 4 windows of old text .* got shape \(3, 12\)"):
+        finetune(model(), task(), kl, old=windows(3))
+    with pytest.raises(ValueError, match=r"two tokens or more, got shape \(5, 1\)"):
+        finetune(model(), task(), kl, old=windows(5)[:, :1])
     with pytest.raises(ValueError, match="between 1 and 4"):
         finetune(model(), task(4), Recipe(lr=0.1, steps=1, batch=8))

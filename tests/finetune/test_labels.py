@@ -2,6 +2,7 @@
 
 import itertools
 
+import jaxtyping
 import pytest
 import torch
 from hypothesis import given
@@ -167,6 +168,45 @@ def test_shuffling_depends_on_the_seed_and_changes_the_pairs():
 def test_bad_input_is_refused_with_what_was_expected(prompts, labels, gold, message):
     with pytest.raises(ValueError, match=message):
         LabelTask.of(prompts, labels, gold, context=CONTEXT)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "label", "gold", "message"),
+    [
+        (tokens(1), tokens(2), [0.6], "list of answers must hold whole numbers, got torch.float32"),
+        (torch.tensor([1.5]), tokens(2), [0], "prompt 0 must hold whole numbers"),
+        (tokens(1), torch.tensor([2.0]), [0], "label 0 must hold whole numbers"),
+    ],
+)
+def test_fractions_are_not_cut_to_whole_numbers(prompt, label, gold, message, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as for a reader
+    with pytest.raises(TypeError, match=message):
+        LabelTask.of([prompt], [label], gold, context=CONTEXT)
+
+
+@pytest.mark.parametrize("index", [0, torch.tensor(1)])
+def test_one_number_is_no_choice_of_examples(index, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as for a reader
+    task = LabelTask.of([tokens(1)] * 3, LABELS, [0, 1, 2], context=CONTEXT)
+    with pytest.raises(TypeError, match=r"task\[i : i \+ 1\], got the number"):
+        task[index]
+
+
+def test_a_task_without_examples_has_no_scores_no_loss_and_no_accuracy():
+    task = LabelTask.of([tokens(1)] * 2, LABELS, [0, 1], context=CONTEXT)
+    none = task[task.gold == 2]
+    for measure in (accuracy, label_loss, label_scores):
+        with pytest.raises(ValueError, match="the task has no examples"):
+            measure(model(), none)
+    with pytest.raises(ValueError, match="expected examples in both, got 2 and 0"):
+        majority_accuracy(task, none)
+
+
+def test_majority_of_tasks_with_other_labels_is_refused():
+    first = LabelTask.of([tokens(1)], LABELS, [0], context=CONTEXT)
+    other = LabelTask.of([tokens(1)], LABELS[::-1], [0], context=CONTEXT)
+    with pytest.raises(ValueError, match="the same labels in the same order"):
+        majority_accuracy(first, other)
 
 
 def test_unknown_counting_and_chunk_are_refused():

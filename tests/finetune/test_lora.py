@@ -2,6 +2,7 @@
 
 import copy
 
+import jaxtyping
 import peft
 import pytest
 import torch
@@ -200,6 +201,30 @@ def test_folding_gives_a_plain_model_with_the_same_outputs_and_leaves_the_first_
                        model.generate(tokens[:, :4], 5, **greedy))  # fmt: skip
 
 
+def test_folding_a_layer_alone_gives_a_plain_layer():
+    lora, x = filled(4, 6, 2), draw(3, 6)
+    plain = fold(lora)
+    assert type(plain) is nn.Linear
+    assert gap(plain(x), lora(x)) < 1e-12
+
+
+def test_a_merged_layer_is_not_saved_as_if_its_weight_were_the_first_one():
+    model = Two()
+    add_lora(model, 2, targets=("up",))
+    for _, layer in lora_layers(model):
+        layer.B.data = draw(*layer.B.shape)
+        layer.merge()
+    with pytest.raises(ValueError, match="up is merged: its weight holds the product already"):
+        model.state_dict()
+    fold(model).state_dict()
+    copied = copy.deepcopy(model)
+    for _, layer in lora_layers(model):
+        layer.unmerge()
+    assert set(model.state_dict()) == {*Two().state_dict(), "up.A", "up.B", "up.layer.weight",
+                                       "up.layer.bias"} - {"up.weight", "up.bias"}  # fmt: skip
+    assert gap(copied(draw(2, 5)), model(draw(2, 5))) < 1e-12
+
+
 def test_seed_decides_a_and_nothing_global_is_touched():
     state = torch.get_rng_state()
     drawn = []
@@ -210,21 +235,30 @@ def test_seed_decides_a_and_nothing_global_is_touched():
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_bad_input_is_refused_with_what_was_expected():
+def test_bad_input_is_refused_with_what_was_expected(monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as for a reader
     with pytest.raises(ValueError, match="between 1 and 4 for a 4 × 6 matrix, got 5"):
         LoRALinear(linear(4, 6), 5, alpha=1.0)
     with pytest.raises(ValueError, match="got 0"):
         LoRALinear(linear(4, 6), 0, alpha=1.0)
-    with pytest.raises(ValueError, match="alpha must be positive, got 0"):
+    with pytest.raises(ValueError, match="alpha must be positive and finite, got 0"):
         LoRALinear(linear(4, 6), 1, alpha=0.0)
     with pytest.raises(TypeError, match=r"beside a torch\.nn\.Linear, got Embedding"):
         LoRALinear(nn.Embedding(3, 2), 1, alpha=1.0)
     model = GPT(TINY, seed=0)
     with pytest.raises(ValueError, match="'down', 'k_proj', 'out_proj', 'q_proj', 'up', 'v_proj'"):
         add_lora(model, 2, targets=("c_attn",))
+    with pytest.raises(TypeError, match=r"such as \('q_proj',\), got one string"):
+        add_lora(model, 2, targets="q_proj")
+    with pytest.raises(ValueError, match="targets names no linear layer"):
+        add_lora(model, 2, targets=())
+    with pytest.raises(ValueError, match=r"got 2\.0"):
+        LoRALinear(linear(4, 6), 2.0, alpha=1.0)
+    with pytest.raises(ValueError, match="alpha must be positive and finite, got inf"):
+        LoRALinear(linear(4, 6), 1, alpha=float("inf"))
     with pytest.raises(ValueError, match="rank must be between 1 and 8"):
         add_lora(model, 9)
-    with pytest.raises(ValueError, match="alpha must be positive, got 0"):
+    with pytest.raises(ValueError, match="alpha must be positive and finite, got 0"):
         add_lora(model, 2, alpha=0.0)
     assert all(p.requires_grad for p in model.parameters()), "a refused call changes nothing"
     add_lora(model, 2)

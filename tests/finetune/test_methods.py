@@ -122,6 +122,15 @@ def test_last_layer_takes_an_untied_head_along():
     assert count_trainable(model) == BLOCK + 2 * D + V * D
 
 
+def test_change_against_no_weights_at_all_is_refused():
+    blank = torch.nn.Linear(2, 2)
+    with torch.no_grad():
+        for p in blank.parameters():
+            p.zero_()
+    with pytest.raises(ValueError, match="must not all be zero"):
+        relative_change(blank, torch.nn.Linear(2, 2))
+
+
 def test_bad_input_is_refused_with_what_was_expected():
     with pytest.raises(ValueError, match="unknown method 'adapter'; there are full, last-layer"):
         prepare(base(), "adapter")

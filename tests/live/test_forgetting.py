@@ -48,13 +48,21 @@ def test_sentence_and_picture_tell_where_the_chosen_run_stands():
     assert "LoRA" in shown.picture()
 
 
+def test_a_base_that_is_no_accuracy_or_no_perplexity_is_refused():
+    with pytest.raises(ValueError, match="finite number and at least 1, got inf"):
+        make(base=(0.5, math.inf))
+    with pytest.raises(ValueError, match=r"accuracy is between 0 and 1, got -0\.1"):
+        make(base=(-0.1, 4.0))
+
+
 @pytest.mark.parametrize(
     ("methods", "options", "message"),
     [
         ([], {}, "expected 1 to 6 methods, got 0"),
         ([{"name": "a"}], {}, "each method needs step_size, accuracy, perplexity"),
         ([{**CURVE, "change": [0.1]}], {}, r"same length, at least 1, got \[1, 2\]"),
-        ([{**CURVE, "perplexity": [5.0, 0.5]}], {}, "a perplexity is at least 1"),
+        ([{**CURVE, "perplexity": [5.0, 0.5]}], {}, "finite number and at least 1, got 0.5"),
+        ([{**CURVE, "accuracy": [0.6, 90.0]}], {}, "accuracy is between 0 and 1, got 90"),
         ([CURVE], {"method": 1}, "no method 1 with setting 0"),
         ([CURVE], {"setting": 2}, "no method 0 with setting 2"),
         ([CURVE], {"target": 0.3}, "between 0.5 and 1, got 0.3"),

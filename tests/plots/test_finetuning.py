@@ -47,6 +47,33 @@ def test_rows_show_seeds_and_mean_and_say_when_a_gain_was_not_reached():
     assert axes.lines[-1].get_xdata()[0] == 2.0
 
 
+def test_a_row_with_a_seed_that_did_not_get_there_says_so_and_has_no_mean():
+    rows = {"some": [3.0, math.nan, 5.0]}
+    (axes,) = drawn(plots.seeds_by_row, rows, xlabel="perplexity").axes
+    assert "1 of 3 not reached" in [t.get_text() for t in axes.texts]
+    assert [line.get_marker() for line in axes.lines] == ["o"]
+
+
+def test_the_mean_on_a_logarithmic_axis_is_the_geometric_one():
+    (axes,) = drawn(plots.seeds_by_row, {"a": [1.0, 4.0]}, xlabel="x", log=True).axes
+    assert axes.lines[1].get_xdata().tolist() == pytest.approx([2.0])
+
+
+@pytest.mark.parametrize(
+    ("function", "most", "options"),
+    [
+        (plots.forgetting_tradeoff, 7, {"base": (0.4, 4.0), "chance": 0.5}),
+        (plots.change_and_forgetting, 7, {"base": 4.0}),
+    ],
+)
+def test_no_series_is_left_out_unsaid(function, most, options):
+    many = {str(i): ([[0.5]], [[4.0]]) for i in range(most + 1)}
+    with pytest.raises(ValueError, match=f"expected 1 to {most} series, got {most + 1}: 0, 1"):
+        drawn(function, many, **options)
+    with pytest.raises(ValueError, match="expected 1 to 14 series, got 15"):
+        drawn(plots.seeds_by_row, {str(i): [1.0] for i in range(15)}, xlabel="x")
+
+
 def test_figures_need_alt_text():
     with pytest.raises(TypeError, match="alt"):
         plots.seeds_by_row({"a": [1.0]}, xlabel="x")

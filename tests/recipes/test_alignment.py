@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from icl_lib.finetune.chat import Turn
 from icl_lib.recipes import alignment, cards
 from icl_lib.tasks.instructions import worth
 
@@ -78,3 +79,9 @@ def test_card_holds_every_run():
     direct = {(b, s) for b in UNLEASHED.dpo_betas for s in range(UNLEASHED.seeds)}
     assert {(run["beta"], run["seed"]) for run in card["dpo"]} == direct
     assert [j["seed"] for j in card["reward_models"]] == list(range(UNLEASHED.seeds))
+
+
+def test_the_judge_refuses_a_prompt_that_is_no_instruction(place):
+    tokens, answer = place.template.conversation([Turn("write about war", "The sea is calm.")])
+    with pytest.raises(ValueError, match=r"every_instruction\(\) only; got prompt '.*about war"):
+        place.truth(tokens[None], answer[None])

@@ -112,6 +112,11 @@ def test_a_text_longer_than_the_context_is_refused(tiny):
         tiny.complete("Today", 170)
 
 
+def test_nothing_to_score_is_refused(tiny):
+    with pytest.raises(ValueError, match="expected at least one text, got none"):
+        tiny.log_probs([])
+
+
 def test_loss_is_the_mean_over_all_tokens():
     model = TINY.untrained()
     windows = TINY.tokens[: 2 * 9].view(2, 9)

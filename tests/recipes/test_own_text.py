@@ -8,7 +8,7 @@ import torch
 
 from icl_lib.models import checkpoint
 from icl_lib.models.presets import count_parameters
-from icl_lib.recipes import cards, language
+from icl_lib.recipes import cards, language, own_text
 from icl_lib.recipes.own_text import OwnText, sampled_loss, validation_loss
 from icl_lib.tasks.text import all_windows
 
@@ -112,9 +112,26 @@ def test_an_empty_corpus_is_refused(texts):
         ({"tokenizer_kind": "bpe", "vocab": 9000}, "vocab_size is 9000; ask for at most"),
         ({"steps": 0}, "steps must be at least 1, got 0"),
         ({"batch": 0}, "batch must be at least 1, got 0"),
+        ({"step_size": 0.0}, "step_size must be above 0"),
+        ({"step_size": float("nan")}, "step_size must be above 0"),
+        ({"final_step_size": -1e-3}, "final_step_size at least 0"),
+        ({"texts": (VERSE, "ab\ud800" * 200, VERSE)}, "cannot be written as UTF-8"),
         ({"texts": ("ab\ud800" * 200,), "tokenizer_kind": "bpe"}, "cannot be written as UTF-8"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_at_once(change, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(SMALL, **change)
+
+
+def test_the_record_of_tiny_shakespeare_is_whole_and_of_the_default_configuration():
+    record = own_text.tiny_shakespeare()
+    alphabet = "".join(chr(33 + i) for i in range(65))  # that text has 65 different characters
+    recipe = OwnText((alphabet * 40,))
+    assert record["characters"] == 1_115_394
+    assert {r["parameters"] for r in record["runs"]} == {
+        sum(p.numel() for p in recipe.untrained().parameters())
+    }
+    found = [(r["step_size"], r["seed"]) for r in record["runs"]]
+    assert sorted(found) == sorted((lr, seed) for lr in (1e-3, 3e-3) for seed in range(3))
+    assert recipe.step_size == 3e-3

@@ -42,6 +42,7 @@ def test_the_line_is_that_of_the_textbook_and_of_scipy():
     assert fit.scale == pytest.approx(math.exp(-theirs.intercept / theirs.slope), rel=1e-10)
     low, high = fit.interval(0.95)
     assert low < fit.exponent < high
+    assert type(low) is type(high) is float  # plain numbers, which a notebook prints as such
     # two degrees of freedom: 4.303 standard errors either way
     assert (high - low) / 2 / fit.exponent_error == pytest.approx(4.3027, abs=1e-3)
 

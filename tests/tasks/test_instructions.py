@@ -54,6 +54,16 @@ def test_worth_follows_its_table(text, finished, reward):
     assert task.worth(SEA, text, finished=finished) == reward
 
 
+def test_the_parts_of_a_text_are_counted_by_hand():
+    text = "The sea was calm today. The sea was calm today. The waves were rough today."
+    assert task.parts(SEA, text, finished=False) == {
+        "bright": 2, "gloomy": 1, "off topic": 0, "unfinished": 1, "repeated": 1,
+    }  # fmt: skip
+    assert task.parts(SEA, "The sea is calm and blue and warm and sunny today.")["bright"] == 3
+    assert task.parts(SEA, "The soup is warm today.")["off topic"] == 1
+    assert list(task.parts(SEA, "")) == list(task.TASTE)
+
+
 def test_bad_inputs_are_refused():
     with pytest.raises(ValueError, match="got 0 and 3"):
         task.demonstrations([], 3)

@@ -68,6 +68,11 @@ def test_a_saved_data_set_gives_its_column(tmp_path):
         load_text(folder, split="test")
 
 
+def test_a_missing_text_in_a_data_set_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"column 'text' of .* holds NoneType, not text, in row 1"):
+        load_text(saved(tmp_path, text=["one", None, "two"]))
+
+
 def test_a_folder_that_is_no_data_set_is_refused(tmp_path):
     pytest.importorskip("datasets")
     with pytest.raises(ValueError, match="is a folder, but no data set saved by `datasets`"):

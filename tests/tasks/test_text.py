@@ -70,6 +70,11 @@ def test_a_file_takes_the_place_of_the_corpus(tmp_path):
     file.write_bytes(b"\xff\xfe\xff")
     with pytest.raises(ValueError, match=r"mine\.txt is not UTF-8"):
         text.read_text(file)
+    file.write_bytes("今日".encode() + b"\xe3\x81")
+    with pytest.raises(ValueError, match=r"is not UTF-8 text: unexpected end of data at byte 6"):
+        text.read_text(file)
+    file.write_bytes(b"\xef\xbb\xbf" + "今日は".encode())  # as some editors begin a file
+    assert text.read_text(file) == "今日は"
     with pytest.raises(FileNotFoundError, match="no text file at"):
         text.read_text(tmp_path / "other.txt")
 

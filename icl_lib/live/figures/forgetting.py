@@ -20,7 +20,7 @@ class ForgettingTradeOff(BookFigure):
         gain            = accuracy − accuracy before
         bits per token  = log₂(perplexity / perplexity before)
         price at a gain = perplexity where a curve first reaches the accuracy asked for, between
-                          two measured points along a straight line
+                          two measured points log(perplexity) is taken along a straight line
 
     The runs are measured by the caller; the figure walks along them and compares their prices.
 
@@ -43,7 +43,8 @@ class ForgettingTradeOff(BookFigure):
     ------
     ValueError
         If there are no methods or more than six, a list is missing or differs in length, a
-        perplexity is below 1, or a number at the start is out of range.
+        perplexity is below 1 or not finite, an accuracy is not between 0 and 1, or a number at
+        the start is out of range.
 
     Explained in: 08_fine_tuning
     """
@@ -83,7 +84,7 @@ class ForgettingTradeOff(BookFigure):
         if not there:
             return None if there is None else costs[0]
         way = (self.target - gains[there - 1]) / (gains[there] - gains[there - 1])
-        return costs[there - 1] + way * (costs[there] - costs[there - 1])
+        return costs[there - 1] * (costs[there] / costs[there - 1]) ** way
 
     def sentence(self) -> str:
         """Return where the chosen run stands, in words."""
@@ -136,8 +137,12 @@ def _check(methods: list, base: tuple, method: int, setting: int, target: float)
     lengths = {len(curve[key]) for curve in methods for key in LISTS}
     if len(lengths) != 1 or lengths == {0}:
         raise ValueError(f"all lists must have the same length, at least 1, got {sorted(lengths)}")
-    if min(base[1], *(p for curve in methods for p in curve["perplexity"])) < 1:
-        raise ValueError("a perplexity is at least 1")
+    for cost in (base[1], *(p for curve in methods for p in curve["perplexity"])):
+        if not 1 <= cost < math.inf:
+            raise ValueError(f"a perplexity is a finite number and at least 1, got {cost}")
+    for gain in (base[0], *(a for curve in methods for a in curve["accuracy"])):
+        if not 0 <= gain <= 1:
+            raise ValueError(f"an accuracy is between 0 and 1, got {gain}")
     if not 0 <= method < len(methods) or not 0 <= setting < lengths.pop():
         raise ValueError(f"there is no method {method} with setting {setting}")
     if not 0.5 <= target <= 1:

@@ -5,13 +5,13 @@ const FIELDS = ["methods", "method", "setting", "target", "base_accuracy", "base
 const ROLES = ["query", "key", "value", "error", "gold", "predicted"];
 const DASHES = ["", "7 3", "2 3", "9 3 2 3", "4 2", "1 2"];
 
-/** What a curve has cost where it first reaches a gain, between two points along a line; −1 if never. */
+/** What a curve has cost where it first reaches a gain; between two points log(cost) runs along a line; −1 if never. */
 export function costAtGain(gains, costs, target) {
   const there = gains.findIndex((gain) => gain >= target);
   if (there < 0) return -1;
   if (there === 0) return costs[0];
   const way = (target - gains[there - 1]) / (gains[there] - gains[there - 1]);
-  return costs[there - 1] + way * (costs[there] - costs[there - 1]);
+  return costs[there - 1] * (costs[there] / costs[there - 1]) ** way;
 }
 
 /** Everything that the figure shows, from its state. */
