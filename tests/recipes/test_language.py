@@ -72,6 +72,14 @@ def test_held_out_stories_are_others():
     assert not known & {story.text for story in TINY.held_out_stories}
 
 
+def test_too_few_held_out_stories_are_refused(monkeypatch):
+    few = language.grammar.stories(10, seed=0)
+    monkeypatch.setattr(language.grammar, "stories", lambda count, *, seed: few)
+    recipe = dataclasses.replace(TINY, texts=10, held_out=5)
+    with pytest.raises(ValueError, match=r"only 0 of 10 fresh stories .* held_out asks for 5"):
+        _ = recipe.held_out_stories
+
+
 def test_windows_begin_where_texts_begin_and_follow_the_step():
     tokens = TINY.tokens
     starts = (tokens == 0).nonzero()[:, 0][:-5]
