@@ -3,7 +3,8 @@
 Two functions are for whoever builds a page that holds a figure:
 
 ``host_script()``
-    one classic script with the custom element ``<icl-figure>`` and the sources of all figures.
+    one classic script with the custom element ``<icl-figure>`` and the sources of all figures, or
+    of those that are named.
     Write it to a file and load it with ``<script defer src=…>``. It works over http and from disk.
 ``stylesheet()``
     the CSS of figures, their still pictures, control panels and themed pictures.
@@ -13,6 +14,7 @@ A third, ``bundle(name)``, is for the notebook: one ES module without imports.
 
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from icl_lib.palette import ROLES
@@ -74,9 +76,21 @@ def bundle(name: str) -> str:
     return kit() + body(name)
 
 
-def host_script() -> str:
-    """Return the classic script that makes every ``<icl-figure>`` of a page come alive."""
-    sources = {"kit": kit(), "figures": {name: body(name) for name in names()}}
+def host_script(figures: Iterable[str] | None = None) -> str:
+    """Return the classic script that makes every ``<icl-figure>`` of a page come alive.
+
+    Parameters
+    ----------
+    figures
+        Module names of the figures that the page holds; all there are when left out.
+
+    Raises
+    ------
+    ValueError
+        If there is no figure of such a name.
+    """
+    chosen = names() if figures is None else sorted(set(figures))
+    sources = {"kit": kit(), "figures": {name: body(name) for name in chosen}}
     text = json.dumps(sources, ensure_ascii=False).replace("</", "<\\/")
     script, count = SOURCES_SLOT.subn(lambda _: f"{text};", _read("host"))
     if count != 1:

@@ -16,6 +16,8 @@ MATHJAX_PARTS = re.compile(
     r"|input/tex/extensions/(?!all-packages|mhchem|bussproofs|physics).*\.js|a11y/assistive-mml\.js)$"
 )
 
+FIGURE = re.compile(r'<icl-figure module="(\w+)"')
+
 
 def copy_mathjax(target: Path) -> int:
     """Copy what pages load of MathJax from its Python package; return the number of files.
@@ -42,7 +44,6 @@ def write_assets(app: Any, config: Any) -> None:
     """Write the generated files beside the output and add them to the static files."""
     folder = Path(app.outdir).parent / "assets"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "icl-live.js").write_text(host_script(), encoding="utf-8")
     (folder / "icl-live.css").write_text(stylesheet(), encoding="utf-8")
     copy_mathjax(folder / "mathjax")
     config.html_static_path.append(str(folder))
@@ -59,9 +60,13 @@ def drop_unused(app: Any, error: Exception | None) -> None:
 
 
 def live_pages_only(app: Any, page: str, template: str, context: dict, doctree: Any) -> None:
-    """Load the live figures' script on the pages that hold one."""
-    if "<icl-figure" in (context.get("body") or ""):
-        app.add_js_file("icl-live.js", loading_method="defer")
+    """Load, on a page that holds live figures, a script with these figures and no others."""
+    names = sorted(set(FIGURE.findall(context.get("body") or "")))
+    if names:
+        file = Path(app.outdir) / "_static" / f"icl-live.{'.'.join(names)}.js"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(host_script(names), encoding="utf-8")
+        app.add_js_file(file.name, loading_method="defer")
 
 
 def setup(app: Any) -> None:

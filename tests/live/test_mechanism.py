@@ -76,6 +76,13 @@ class TestBundle:
         for name in bundle.names():
             assert f'"{name}": "' in script
 
+    def test_host_script_carries_the_figures_that_are_named_and_no_others(self):
+        script = bundle.host_script(["descent", "dual_form", "descent"])
+        carried = [name for name in bundle.names() if f'"{name}": "' in script]
+        assert carried == ["descent", "dual_form"]
+        with pytest.raises(ValueError, match="no live figure named 'nothing'"):
+            bundle.host_script(["nothing"])
+
     def test_stylesheet_has_every_role_for_every_way_a_theme_is_chosen(self):
         sheet = bundle.stylesheet()
         for role in ROLES["light"]:

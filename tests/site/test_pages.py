@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from icl_lib import claims
+from icl_lib.live.bundle import names
 from icl_lib.sphinxext.weights import weigh
 
 pytestmark = pytest.mark.site
@@ -105,6 +106,20 @@ def test_no_page_shows_an_error_stream_or_a_traceback(pages):
 def test_no_script_for_widgets_is_asked_for(pages):
     for file, page in pages.items():
         assert not [a for a in page.asked if "require" in a or "html-manager" in a], file.name
+
+
+def test_a_page_carries_the_figures_that_it_shows_and_no_others(site):
+    shown = set()
+    for file in site.rglob("*.html"):
+        text = file.read_text(encoding="utf-8")
+        figures = set(re.findall(r'<icl-figure module="(\w+)"', text))
+        scripts = re.findall(r'src="[^"]*?(icl-live[^"?]*\.js)', text)
+        assert len(scripts) == bool(figures), file
+        for script in scripts:
+            sources = (site / "_static" / script).read_text(encoding="utf-8")
+            assert {name for name in names() if f'"{name}": "' in sources} == figures
+        shown |= figures
+    assert len(shown) >= 11
 
 
 def test_scoreboard_lists_every_claim_once(site):
