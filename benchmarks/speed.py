@@ -98,7 +98,7 @@ def timed(call, device: str) -> tuple:
 
 
 def compare(ours, theirs, equal: bool, device: str, budget: float, most: int) -> dict:
-    """Time both, in turn, until the budget of seconds is spent; at least once each."""
+    """Time both, in turn, until the budget of seconds is spent; at least three times each."""
     (first, a0), (second, b0) = timed(ours, device), timed(theirs, device)
     is_text = equal and first.dtype == torch.int64
     if is_text:
@@ -110,7 +110,7 @@ def compare(ours, theirs, equal: bool, device: str, budget: float, most: int) ->
     a, b, start = [], [], time.perf_counter()
     if is_text and a0 + b0 > budget:
         a, b = [a0], [b0]  # hundreds of passes: the first one's warm-up is lost in them
-    while len(a) < (1 if a else 3) or time.perf_counter() - start + a0 + b0 < budget:
+    while len(a) < 3 or time.perf_counter() - start + a0 + b0 < budget:
         for call, seconds in ((ours, a), (theirs, b))[:: 1 if len(a) % 2 else -1]:
             seconds.append(timed(call, device)[1])
     ours_median, theirs_median = statistics.median(a), statistics.median(b)
