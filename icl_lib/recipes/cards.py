@@ -98,6 +98,19 @@ def train_and_save(
     return run, card
 
 
+def named(recipes: Mapping[str, Recipe], name: str) -> Any:
+    """Return the recipe called ``name``.
+
+    Raises
+    ------
+    KeyError
+        If there is none; the message lists those there are.
+    """
+    if name not in recipes:
+        raise KeyError(f"no training is called {name!r}; there are {', '.join(recipes)}")
+    return recipes[name]
+
+
 def load_shipped(recipe: Recipe) -> tuple[nn.Module, dict]:
     """Load the network of a recipe that the book ships.
 

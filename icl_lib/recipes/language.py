@@ -320,6 +320,4 @@ def find(name: str) -> LanguageRecipe:
     KeyError
         If there is none; the message lists those there are.
     """
-    if name not in RECIPES:
-        raise KeyError(f"no language model is called {name!r}; there are {', '.join(RECIPES)}")
-    return RECIPES[name]
+    return cards.named(RECIPES, name)

@@ -2,6 +2,7 @@
 
 import importlib
 
+from icl_lib.recipes import cards
 from icl_lib.recipes.cards import Recipe
 
 MODULES = ("regression", "language", "alignment", "scale")
@@ -23,7 +24,4 @@ def find(name: str) -> Recipe:
     KeyError
         If there is none; the message lists those there are.
     """
-    known = recipes()
-    if name not in known:
-        raise KeyError(f"no training is called {name!r}; there are {', '.join(known)}")
-    return known[name]
+    return cards.named(recipes(), name)

@@ -140,9 +140,7 @@ def find(name: str) -> Recipe:
     KeyError
         If there is none; the message lists those there are.
     """
-    if name not in RECIPES:
-        raise KeyError(f"no training is called {name!r}; there are {', '.join(RECIPES)}")
-    return RECIPES[name]
+    return cards.named(RECIPES, name)
 
 
 def shipped(name: str) -> tuple[InContextRegressor, dict]:

@@ -272,6 +272,4 @@ def shipped(name: str) -> tuple[GPT, dict]:
     KeyError
         If no size is called so; the message lists those there are.
     """
-    if name not in RECIPES:
-        raise KeyError(f"no size is called {name!r}; there are {', '.join(RECIPES)}")
-    return cards.load_shipped(RECIPES[name])
+    return cards.load_shipped(cards.named(RECIPES, name))

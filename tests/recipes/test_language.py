@@ -254,7 +254,7 @@ def test_damaged_and_foreign_checkpoints_are_refused(tmp_path):
 
 
 def test_unknown_models_are_answered_with_the_known_ones():
-    with pytest.raises(KeyError, match="no language model is called 'gpt5'; there are stories"):
+    with pytest.raises(KeyError, match="no training is called 'gpt5'; there are stories"):
         language.shipped("gpt5")
 
 
