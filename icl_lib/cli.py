@@ -1,4 +1,7 @@
-"""The book's protocols from a terminal: ``icl-lib train``, ``pretrain``, ``params``, ``claims``."""
+"""The book's protocols from a terminal.
+
+``icl-lib train``, ``pretrain``, ``compare``, ``sweep``, ``params``, ``claims``.
+"""
 
 import argparse
 import os
@@ -6,6 +9,8 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from icl_lib import cli_compare
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (KeyError, ValueError, OSError, RuntimeError, ImportError) as problem:
+    except (KeyError, ValueError, OSError, RuntimeError, ImportError, ArithmeticError) as problem:
         words = problem.args[0] if isinstance(problem, KeyError) else problem
         print(f"icl-lib: {words}", file=sys.stderr)
         return 1
@@ -46,6 +51,8 @@ def _parser() -> argparse.ArgumentParser:
     train.set_defaults(command=_train)
 
     _add_pretrain(commands)
+    cli_compare.add_compare(commands)
+    cli_compare.add_sweep(commands)
 
     params = commands.add_parser("params", help="count the parameters of a model")
     params.add_argument("preset", nargs="?", help="which one; all when left out")

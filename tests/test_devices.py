@@ -9,9 +9,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from icl_lib import learners
 from icl_lib.dual import OuterSum, sum_by_group
 from icl_lib.dual.split import direction_error, relaxed_head, softmax_split, taylor_attention
-from icl_lib.learners import linear
 from icl_lib.models import attention
 from icl_lib.models.config import GPTConfig
 from icl_lib.models.gpt import GPT
@@ -69,9 +69,12 @@ def test_attention_in_all_its_forms(gpu):
 
 def test_learners_and_tasks(gpu):
     x, y = gpu(2, 6, 3), gpu(2, 6)
-    made = [linear.zero(x, y), linear.averaging(x, y), linear.least_squares(x, y)]
-    made += [linear.ridge(x, y, 0.1), linear.gradient_descent(x, y, 2, 0.1)]
-    made += [linear.predict_next(made[0], x), interleave(x, y), question_tokens(x, y)]
+    made = [learners.zero(x, y), learners.averaging(x, y), learners.least_squares(x, y)]
+    made += [learners.ridge(x, y, 0.1), learners.gradient_descent(x, y, 2, 0.1, momentum=0.5)]
+    made += [learners.gd_plus_plus(x, y, [0.1], [0.1]), learners.newton(x, y, 2)]
+    made += [learners.conjugate_gradient(x, y, 2), learners.nearest_neighbours(x, y)]
+    made += [learners.lasso(x, y, 0.1), learners.preconditioned(x, y, gpu(2, 3, 3))]
+    made += [learners.predict_next(made[0], x), interleave(x, y), question_tokens(x, y)]
     made += all_windows(torch.empty(20, dtype=torch.long, device="meta"), 5)
     assert {m.device.type for m in made} == {"meta"}
 

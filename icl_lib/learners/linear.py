@@ -6,20 +6,33 @@ seen the first k pairs and nothing else. :func:`predict_next` turns them into wh
 reads the prompt from left to right is scored on: the guess for y_k from the pairs before it.
 """
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from icl_lib.learners.prefixes import (
+    all_finite,
+    by_chunks,
+    check_pairs,
+    counts,
+    grams,
+    moments,
+)
+from icl_lib.learners.recursive import CHUNK, fit_least_squares, fit_ridge
+
 
 def predict_next(
-    weights: Float[Tensor, "*batch prefixes d"], inputs: Float[Tensor, "*batch N d"]
-) -> Float[Tensor, "*batch N"]:
+    weights: Float[Tensor, "... prefixes d"], inputs: Float[Tensor, "... N d"]
+) -> Float[Tensor, "... N"]:
     r"""Predict each target from the pairs before it: :math:`\hat y_k = w_k \cdot x_k`.
 
     Parameters
     ----------
     weights
-        What a learner returned: row k has seen the first k pairs.
+        What a learner returned: row k has seen the first k pairs. A trajectory's weights,
+        ``[steps + 1, *batch, N + 1, d]``, give guesses ``[steps + 1, *batch, N]``.
     inputs
         The points of the same prompts.
 
@@ -55,7 +68,7 @@ def zero(
 
     Explained in: 01_learning_without_learning
     """
-    _check_pairs(inputs, targets)
+    check_pairs(inputs, targets)
     *batch, points, dimension = inputs.shape
     return inputs.new_zeros(*batch, points + 1, dimension)
 
@@ -76,8 +89,8 @@ def averaging(
     Source: one of the baselines of Garg et al. 2022.
     Explained in: 01_learning_without_learning
     """
-    _, moments = _running_sums(inputs, targets)
-    return moments / _counts(inputs)
+    check_pairs(inputs, targets)
+    return moments(inputs, targets) / counts(inputs)
 
 
 def least_squares(
@@ -88,23 +101,37 @@ def least_squares(
     .. math:: w_k = X_k^{+}\, y_k, \qquad X_k = \text{the first } k \text{ inputs}
 
     With fewer pairs than inputs, or with repeated points, many weights fit equally well; the
-    pseudo-inverse :math:`X^{+}` picks the one of least norm. Singular values below
-    max(N, d)·ε times the largest count as 0.
+    pseudo-inverse :math:`X^{+}` picks the one of least norm. The pairs are taken one after the
+    other, for all prompts at once. A point counts as a combination of those before it if what they
+    leave of it is at most 10·d·ε of the longest point so far. Prompts that are closer to singular
+    than that rule can judge are solved by singular values, of which those below max(N, d)·ε times
+    the largest count as 0.
 
     Parameters
     ----------
     inputs, targets
-        The pairs.
+        The pairs. If one of them asks for gradients, every prefix is solved by singular values,
+        which is much slower and differentiable.
 
-    Source: Penrose 1956 (best approximate solution).
+    Raises
+    ------
+    ValueError
+        If the pairs do not fit together, or hold values that are not finite.
+
+    Source: Penrose 1956 (best approximate solution); Greville 1960 (one pair after the other).
     Explained in: 01_learning_without_learning
     """
-    _check_pairs(inputs, targets)
-    points = inputs.shape[-2]
-    seen = torch.ones(points + 1, points, dtype=inputs.dtype, device=inputs.device).tril(-1)
-    prefixes = seen[..., None] * inputs[..., None, :, :]
-    inverse = torch.linalg.pinv(prefixes)
-    return torch.einsum("...kdn,...n->...kd", inverse, targets)
+    check_pairs(inputs, targets)
+    if _wants_gradient(inputs, targets):
+        return _by_singular_values(inputs, targets)
+
+    def fit(x: Tensor, y: Tensor) -> Tensor:
+        weights, doubtful = fit_least_squares(x, y)
+        if doubtful.any():
+            weights[doubtful] = _by_singular_values(x[doubtful], y[doubtful])
+        return weights
+
+    return _recursively(fit, inputs, targets)
 
 
 def ridge(
@@ -136,76 +163,33 @@ def ridge(
     """
     if not penalty > 0:
         raise ValueError(f"penalty must be positive, got {penalty}; for 0 use least_squares")
-    gram, moments = _running_sums(inputs, targets)
-    identity = torch.eye(inputs.shape[-1], dtype=inputs.dtype, device=inputs.device)
-    return torch.linalg.solve(gram + penalty * identity, moments)
+    check_pairs(inputs, targets)
+    if _wants_gradient(inputs, targets):
+        identity = torch.eye(inputs.shape[-1], dtype=inputs.dtype, device=inputs.device)
+        return torch.linalg.solve(grams(inputs) + penalty * identity, moments(inputs, targets))
+    return _recursively(lambda x, y: fit_ridge(x, y, penalty), inputs, targets)
 
 
-def gradient_descent(
-    inputs: Float[Tensor, "*batch N d"],
-    targets: Float[Tensor, "*batch N"],
-    steps: int,
-    step_size: float,
-) -> Float[Tensor, "*batch N+1 d"]:
-    r"""Take steps of gradient descent on the pairs of each prefix, from weights 0.
-
-    .. math:: w \leftarrow w - \frac{\eta}{k} \sum_{i<k} (w \cdot x_i - y_i)\,x_i
-
-    That is the loss :math:`\tfrac{1}{2k}\sum (w \cdot x_i - y_i)^2`. Without a pair nothing moves.
-
-    Parameters
-    ----------
-    inputs, targets
-        The pairs.
-    steps
-        How many; 0 gives 0.
-    step_size
-        η.
-
-    Raises
-    ------
-    ValueError
-        If ``steps`` is negative.
-
-    Source: von Oswald et al. 2023, whose loss is this one.
-    Explained in: 01_learning_without_learning
-    """
-    if steps < 0:
-        raise ValueError(f"steps must not be negative, got {steps}")
-    gram, moments = _running_sums(inputs, targets)
-    counts = _counts(inputs)
-    weights = torch.zeros_like(moments)
-    for _ in range(steps):
-        gradient = torch.einsum("...kde,...ke->...kd", gram, weights) - moments
-        weights = weights - step_size * gradient / counts
+def _recursively(
+    fit: Callable[[Tensor, Tensor], Tensor], inputs: Tensor, targets: Tensor
+) -> Tensor:
+    """Run a fit that takes one pair after the other, and see that its result is finite."""
+    if inputs.is_meta:
+        return zero(inputs, targets)
+    with torch.no_grad():
+        weights = by_chunks(fit, inputs, targets, size=CHUNK // inputs.shape[-1] ** 2)
+    if not all_finite(weights):
+        raise ValueError("the pairs hold values that are not finite, or too large to square")
     return weights
 
 
-def _counts(inputs: Tensor) -> Tensor:
-    """Return k for each prefix as a column, with 1 in place of 0."""
+def _wants_gradient(inputs: Tensor, targets: Tensor) -> bool:
+    return torch.is_grad_enabled() and (inputs.requires_grad or targets.requires_grad)
+
+
+def _by_singular_values(inputs: Tensor, targets: Tensor) -> Tensor:
+    """Return the least-squares weights of all prefixes through the pseudo-inverse of each."""
     points = inputs.shape[-2]
-    counts = torch.arange(points + 1, dtype=inputs.dtype, device=inputs.device)
-    return counts.clamp(min=1)[:, None]
-
-
-def _running_sums(inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Return Σ x xᵀ and Σ y x over the first 0, 1, …, N pairs."""
-    _check_pairs(inputs, targets)
-    products = inputs[..., :, None] * inputs[..., None, :]
-    moments = targets[..., None] * inputs
-    return _cumulate(products, dim=-3), _cumulate(moments, dim=-2)
-
-
-def _cumulate(terms: Tensor, dim: int) -> Tensor:
-    nothing = torch.zeros_like(terms.narrow(dim, 0, 1))
-    return torch.cat([nothing, terms.cumsum(dim)], dim=dim)
-
-
-def _check_pairs(inputs: Tensor, targets: Tensor) -> None:
-    if inputs.ndim < 2 or inputs.shape[:-1] != targets.shape:
-        raise ValueError(
-            f"inputs have shape {tuple(inputs.shape)}, targets {tuple(targets.shape)}; "
-            "expected [*batch, N, d] and [*batch, N]"
-        )
-    if 0 in inputs.shape[-2:]:
-        raise ValueError(f"expected at least one pair and one input, got {tuple(inputs.shape)}")
+    seen = torch.ones(points + 1, points, dtype=inputs.dtype, device=inputs.device).tril(-1)
+    inverse = torch.linalg.pinv(seen[..., None] * inputs[..., None, :, :])
+    return torch.einsum("...kdn,...n->...kd", inverse, targets)

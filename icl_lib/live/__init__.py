@@ -32,6 +32,10 @@ FIGURES = {
     "BytePairs": "byte_pairs",
     "NextToken": "next_token",
     "ForgettingTradeOff": "forgetting",
+    "OneHead": "one_head",
+    "DepthSteps": "depth_steps",
+    "ShiftedPrompt": "shifted_prompt",
+    "TaskPool": "task_pool",
 }
 """Class name and module name of every live figure."""
 

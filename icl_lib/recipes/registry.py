@@ -5,7 +5,18 @@ import importlib
 from icl_lib.recipes import cards
 from icl_lib.recipes.cards import Recipe
 
-MODULES = ("regression", "language", "alignment", "scale")
+MODULES = (
+    "regression",
+    "linear_attention",
+    "deep_attention",
+    "regression_pool",
+    "regression_limits",
+    "regression_long",
+    "functions",
+    "language",
+    "alignment",
+    "scale",
+)
 
 
 def recipes() -> dict[str, Recipe]:

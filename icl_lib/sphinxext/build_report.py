@@ -15,6 +15,7 @@ SLOT = "<!-- page weights stand here when all pages are written -->"
 RESULTS = {
     "Our GPT and the transformers implementation of GPT-2": "results.json",
     "The dual form against the weight matrix": "dual_results.json",
+    "All prefixes of 4,096 prompts in one call against a loop": "learners_results.json",
 }
 PARTS = ("machine", "notebooks", "pages", "benchmarks", "lighthouse")
 

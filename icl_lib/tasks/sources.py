@@ -77,11 +77,36 @@ def _library():
 
 
 def _data_set(name: str, column: str, split: str) -> list[str]:
-    datasets = _library()
     if not name:
         raise ValueError(f"expected the name of a data set after {HUB}, got nothing")
+    return _texts(hub_rows(name, None, split), column, name)
+
+
+def hub_rows(name: str, subset: str | None, split: str):
+    """Return the rows of a data set that ``datasets`` knows by name, fetched if needed.
+
+    Parameters
+    ----------
+    name, subset, split
+        Of the data set; ``None`` if it has no subsets.
+
+    Raises
+    ------
+    FileNotFoundError
+        If no data set is called so.
+    ValueError
+        If it has no such subset or split.
+    ImportError
+        If ``datasets`` is not installed.
+    ConnectionError
+        If the data set is not on this machine and cannot be fetched.
+
+    Explained in: 19_real_models
+    """
+    datasets = _library()
+    names = (name,) if subset is None else (name, subset)
     try:
-        return _texts(datasets.load_dataset(name, split=split), column, name)
+        return datasets.load_dataset(*names, split=split)
     except FileNotFoundError as problem:
         raise FileNotFoundError(f"no data set is called {name!r}: {problem}") from None
     except (ConnectionError, TimeoutError, datasets.exceptions.DatasetGenerationError) as problem:

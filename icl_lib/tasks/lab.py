@@ -1,0 +1,421 @@
+"""The lab language: a small language in which classification by example is a real problem.
+
+Every word carries three latent attributes: a topic, a tone and a register. A sentence has a value
+of each attribute, and its words show them through noise. A *task* asks one attribute: its classes
+are values of it, each with a label word. Some label words have a meaning, always the same value of
+the same attribute; others mean nothing and are given out anew in every document. In a pair task
+an example has two sentences, and the class is the set of attributes in which they agree.
+
+A document is a series of solved examples of one task::
+
+    BEGIN  w w w w ASK label  w w w w ASK label  …
+    BEGIN  w w w AND w w w ASK label  …
+
+The tasks on which models are measured are in :mod:`icl_lib.tasks.lab_tasks`, the best possible
+reader in :mod:`icl_lib.tasks.lab_bayes`.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+BEGIN, ASK, AND = 0, 1, 2
+"""The first token of a document, the one before a label, and the one between two sentences."""
+
+FIRST_WORD = 3
+"""Token of the first word."""
+
+ATTRIBUTES = ("topic", "tone", "register")
+"""Names of the attributes."""
+
+AGREEMENT = 3
+"""Number of the fourth thing that a task can ask: in which attributes two sentences agree."""
+
+MOST_CLASSES = 5
+"""The largest number of classes of a task."""
+
+RESERVED = ((0, 1, 2, 3), (0, 1, 2, 3, 4), (0, 1), (0, 3, 4))
+"""For each attribute and for agreement, values of which no training document uses two.
+
+Every two values of a measured task stand in one of these sets.
+"""
+
+RESERVED_NAMES = (
+    {0: 2, 1: 3, 3: 4},
+    {0: 5, 2: 6, 4: 7},
+    {0: 0, 1: 1},
+    {0: 8, 3: 9, 4: 10},
+)
+"""The arbitrary label of a value in a measured task, which no training document gives it."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the documents of a batch ask, one row a document.
+
+    Attributes
+    ----------
+    asked
+        The attribute, 0 to 2, or ``AGREEMENT``.
+    classes, breadth
+        C and the number of values in each class, 1 or 2.
+    values
+        The values of class c, padded with −1, ``B 5 2``. Of a class whose label has a meaning, the
+        first value is what the label means.
+    labels
+        Tokens of the labels, padded with −1, ``B 5``.
+    """
+
+    asked: Int[Tensor, " B"]
+    classes: Int[Tensor, " B"]
+    breadth: Int[Tensor, " B"]
+    values: Int[Tensor, "B 5 2"]
+    labels: Int[Tensor, "B 5"]
+
+
+@dataclass(frozen=True)
+class Lab:
+    """The language: its sizes, its noise, and how documents of it are drawn.
+
+    Attributes
+    ----------
+    sizes
+        Number of values of topic, tone and register.
+    words, pair_words
+        Words of a sentence; of each of the two sentences of a pair.
+    noise
+        ε: the chance that a word's value of the asked attribute is drawn anew, from all values.
+        In pairs this holds for all three attributes.
+    trace
+        ρ: the chance that a word shows the sentence's value of an attribute that is not asked.
+    arbitrary
+        Number of label words without meaning.
+    meaningful
+        The share of training documents in which labels may have a meaning.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range.
+
+    Explained in: 16_paper_experiment
+    """
+
+    sizes: tuple[int, int, int] = (8, 10, 4)
+    words: int = 4
+    pair_words: int = 3
+    noise: float = 0.2
+    trace: float = 0.3
+    arbitrary: int = 16
+    meaningful: float = 0.4
+
+    def __post_init__(self) -> None:
+        least = tuple(max(r) + 3 for r in RESERVED[:3])
+        if len(self.sizes) != 3 or any(s < m for s, m in zip(self.sizes, least, strict=True)):
+            raise ValueError(f"sizes must be at least {least}, got {self.sizes}")
+        if self.words < 1 or self.pair_words < 1:
+            raise ValueError(
+                f"a sentence has at least 1 word, got {self.words} and {self.pair_words}"
+            )
+        for name in ("noise", "trace", "meaningful"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be 0 to 1, got {getattr(self, name)}")
+        if self.arbitrary < 3 * MOST_CLASSES:
+            raise ValueError(
+                f"at least {3 * MOST_CLASSES} arbitrary labels are needed, got {self.arbitrary}"
+            )
+
+    # ---- tokens ---------------------------------------------------------------------------------
+
+    @property
+    def vocabulary(self) -> int:
+        """Number of words: one for each combination of values."""
+        topics, tones, registers = self.sizes
+        return topics * tones * registers
+
+    @property
+    def first_meaning(self) -> int:
+        """Token of the label that means topic 0; all topics, tones and registers follow."""
+        return FIRST_WORD + self.vocabulary
+
+    @property
+    def first_arbitrary(self) -> int:
+        """Token of the first label without meaning."""
+        return self.first_meaning + sum(self.sizes)
+
+    @property
+    def vocab_size(self) -> int:
+        """V: three marks, words, labels."""
+        return self.first_arbitrary + self.arbitrary
+
+    def meaning(self, attribute: int, value: int) -> int:
+        """Return the token of the label that means a value of an attribute."""
+        return self.first_meaning + sum(self.sizes[:attribute]) + value
+
+    def word(self, values: Int[Tensor, "*batch 3"]) -> Int[Tensor, "*batch"]:
+        """Return the token of the word with these three values."""
+        topic, tone, register = values.unbind(-1)
+        return FIRST_WORD + (topic * self.sizes[1] + tone) * self.sizes[2] + register
+
+    def values(self, words: Int[Tensor, "*batch"]) -> Int[Tensor, "*batch 3"]:
+        """Return topic, tone and register of words; the inverse of :meth:`word`."""
+        number = words - FIRST_WORD
+        topic_tone = number // self.sizes[2]
+        parts = topic_tone // self.sizes[1], topic_tone % self.sizes[1], number % self.sizes[2]
+        return torch.stack(parts, dim=-1)
+
+    def choices(self, asked: int) -> int:
+        """Return how many values there are to choose classes from."""
+        return 8 if asked == AGREEMENT else self.sizes[asked]
+
+    def text_length(self, asked: int) -> int:
+        """Return the tokens of an example's text, without the mark before its label."""
+        return 2 * self.pair_words + 1 if asked == AGREEMENT else self.words
+
+    # ---- sentences ------------------------------------------------------------------------------
+
+    def texts(
+        self,
+        asked: Int[Tensor, " B"],
+        values: Int[Tensor, "B E"],
+        generator: torch.Generator,
+        *,
+        noise: float | None = None,
+    ) -> Int[Tensor, "B E W"]:
+        r"""Draw sentences whose value of the asked attribute is given.
+
+        Values of the other attributes are uniform. Then each word, for itself, has
+
+        .. math:: P(x_a = v) = (1 - ε)\,\mathbb 1(v = v_a) + ε / V_a, \qquad
+            P(x_b = v) = ρ\,\mathbb 1(v = u_b) + (1 - ρ) / V_b
+
+        for the asked attribute a and each other attribute b.
+
+        Parameters
+        ----------
+        asked, values
+            The attribute of each document and its value in each sentence.
+        generator
+            Decides all draws.
+        noise
+            In place of the language's own ε.
+        """
+        noise = self.noise if noise is None else noise
+        centres = self._anywhere((*values.shape,), generator)
+        wanted = torch.arange(3) == asked[:, None, None]
+        centres = torch.where(wanted, values[..., None], centres)
+        keep = torch.where(wanted, 1 - noise, self.trace)
+        return self._words(centres, keep, self.words, generator)
+
+    def pairs(
+        self,
+        agreement: Int[Tensor, "B E"],
+        generator: torch.Generator,
+        *,
+        noise: float | None = None,
+    ) -> Int[Tensor, "B E W"]:
+        r"""Draw two sentences, with the mark between them, that agree in some attributes.
+
+        Bit b of the agreement tells whether attribute b has the same value in both sentences;
+        otherwise the two values are different, all different ones being equally likely. Each word
+        shows each value as in :meth:`texts` it does that of the asked attribute.
+
+        Parameters
+        ----------
+        agreement
+            0 to 7: topic counts 1, tone 2, register 4.
+        generator, noise
+            As in :meth:`texts`.
+        """
+        noise = self.noise if noise is None else noise
+        first = self._anywhere((*agreement.shape,), generator)
+        sizes = torch.tensor(self.sizes)
+        step = 1 + (torch.rand(first.shape, generator=generator) * (sizes - 1)).long()
+        same = (agreement[..., None] >> torch.arange(3)) % 2 == 1
+        second = torch.where(same, first, (first + step) % sizes)
+        keep = torch.full_like(first, 1 - noise, dtype=torch.float)
+        sentences = [self._words(c, keep, self.pair_words, generator) for c in (first, second)]
+        mark = torch.full_like(sentences[0][..., :1], AND)
+        return torch.cat([sentences[0], mark, sentences[1]], dim=-1)
+
+    def _anywhere(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """Draw the three values uniformly."""
+        return (torch.rand(*shape, 3, generator=generator) * torch.tensor(self.sizes)).long()
+
+    def _words(
+        self, centres: Tensor, keep: Tensor, count: int, generator: torch.Generator
+    ) -> Tensor:
+        shape = (*centres.shape[:-1], count)
+        kept = torch.rand(*shape, 3, generator=generator) < keep[..., None, :]
+        return self.word(
+            torch.where(kept, centres[..., None, :], self._anywhere(shape, generator))
+        )
+
+    # ---- what training documents ask ------------------------------------------------------------
+
+    @cached_property
+    def _reserved_names(self) -> Bool[Tensor, "4 10 A"]:
+        """Whether a value and an arbitrary label are kept for measuring."""
+        table = torch.zeros(4, max(8, *self.sizes), self.arbitrary, dtype=torch.bool)
+        for asked, names in enumerate(RESERVED_NAMES):
+            for value, name in names.items():
+                table[asked, value, name] = True
+        return table
+
+    def room(self, asked: int) -> int:
+        """Return how many different values one training document can use."""
+        return self.choices(asked) - len(RESERVED[asked]) + 1
+
+    def plans(self, count: int, generator: torch.Generator, *, pairs: bool = False) -> Plan:
+        """Draw what training documents ask: nothing that is reserved for measuring.
+
+        The number of classes is uniform on 2 to 5 as far as the values suffice, then attribute and
+        breadth are uniform on what is possible with that number; classes of two values occur with
+        2 or 3 classes.
+
+        Parameters
+        ----------
+        count
+            B documents.
+        generator
+            Decides all draws.
+        pairs
+            Ask for agreement in place of an attribute.
+        """
+        asked, classes, breadth = self._shapes(count, generator, pairs)
+        order = self._orders(asked, generator)
+        place = torch.arange(MOST_CLASSES)[:, None] * breadth[:, None, None] + torch.arange(2)
+        used = (torch.arange(MOST_CLASSES)[:, None] < classes[:, None, None]) & (
+            torch.arange(2) < breadth[:, None, None]
+        )
+        place = place.clamp(max=order.shape[1] - 1).flatten(1)
+        values = torch.where(used, order.gather(1, place).view_as(used), -1)
+        return Plan(asked, classes, breadth, values, self._labels(asked, values, generator))
+
+    @cached_property
+    def _possible(self) -> dict[int, list[tuple[int, int]]]:
+        """For each number of classes, the attributes and breadths that training can have."""
+        return {
+            c: [
+                (a, b)
+                for a in range(3)
+                for b in (1, 2)
+                if c * b <= self.room(a) and (b == 1 or c <= 3)
+            ]
+            for c in range(2, MOST_CLASSES + 1)
+        }
+
+    def _shapes(
+        self, count: int, generator: torch.Generator, pairs: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        most = min(MOST_CLASSES - 1, self.room(AGREEMENT)) if pairs else MOST_CLASSES
+        classes = torch.randint(2, most + 1, (count,), generator=generator)
+        dice = torch.rand(count, generator=generator)
+        if pairs:
+            return torch.full_like(classes, AGREEMENT), classes, torch.ones_like(classes)
+        drawn = []
+        for c, at in zip(classes.tolist(), dice.tolist(), strict=True):
+            possible = self._possible[c]
+            drawn.append(possible[int(at * len(possible))])
+        asked, breadth = torch.tensor(drawn).view(count, 2).unbind(1)
+        return asked, classes, breadth
+
+    def _orders(self, asked: Tensor, generator: torch.Generator) -> Int[Tensor, "B V"]:
+        """Draw an order of values of which at most one, the first of its set, is reserved."""
+        widest = max(8, *self.sizes)
+        dice = torch.rand(len(asked), widest, generator=generator)
+        barred = torch.tensor([[v >= self.choices(a) for v in range(widest)] for a in range(4)])
+        kept = torch.tensor([[v in RESERVED[a] for v in range(widest)] for a in range(4)])[asked]
+        best = torch.where(kept, dice, 2.0).argmin(1, keepdim=True)
+        others = kept & (torch.arange(widest) != best)
+        return torch.where(barred[asked] | others, 2.0, dice).argsort(1)
+
+    def _labels(
+        self, asked: Tensor, values: Tensor, generator: torch.Generator
+    ) -> Int[Tensor, "B 5"]:
+        """Draw labels: arbitrary ones, all different, and in some documents meaningful ones."""
+        count = len(asked)
+        names = torch.zeros(count, MOST_CLASSES, dtype=torch.long)
+        wrong = torch.ones(count, dtype=torch.bool)
+        used = values >= 0
+        while wrong.any():
+            dice = torch.rand(int(wrong.sum()), self.arbitrary, generator=generator)
+            names[wrong] = dice.argsort(1)[:, :MOST_CLASSES]
+            clash = self._reserved_names[asked[:, None, None], values, names[..., None]] & used
+            wrong = clash.flatten(1).any(1)
+        start = torch.tensor([0, *self.sizes[:2]]).cumsum(0)
+        meant = self.first_meaning + start[asked.clamp(max=2)][:, None] + values[..., 0]
+        can = torch.rand(count, 1, generator=generator) < self.meaningful
+        can = can & (asked[:, None] != AGREEMENT)
+        does = torch.rand(count, MOST_CLASSES, generator=generator) < 0.75
+        labels = torch.where(can & does, meant, self.first_arbitrary + names)
+        return torch.where(used[..., 0], labels, -1)
+
+    # ---- documents ------------------------------------------------------------------------------
+
+    def documents(
+        self,
+        plan: Plan,
+        examples: int,
+        generator: torch.Generator,
+        *,
+        noise: float | None = None,
+        pool: int | None = None,
+    ) -> Int[Tensor, "B T"]:
+        """Draw documents of solved examples, all single or all pairs.
+
+        Parameters
+        ----------
+        plan
+            What is asked.
+        examples
+            E examples in each document; their classes are uniform, and so are the values in a
+            class of two.
+        generator
+            Decides all draws.
+        noise
+            In place of the language's own ε.
+        pool
+            Draw no more than so many different sentences for each value of a document: an easy
+            beginning, in which examples come back word by word.
+        """
+        count = len(plan.asked)
+        which = (torch.rand(count, examples, generator=generator) * plan.classes[:, None]).long()
+        inner = (torch.rand(count, examples, generator=generator) * plan.breadth[:, None]).long()
+        slot = which * 2 + inner
+        value = plan.values.flatten(1).gather(1, slot)
+        if pool is None:
+            text = self._draw(plan.asked, value, generator, noise)
+        else:
+            store = plan.values.flatten(1).clamp(min=0).repeat_interleave(pool, dim=1)
+            stored = self._draw(plan.asked, store, generator, noise)
+            pick = slot * pool + torch.randint(pool, slot.shape, generator=generator)
+            text = stored.gather(1, pick[..., None].expand(-1, -1, stored.shape[-1]))
+        label = plan.labels.gather(1, which)[..., None]
+        solved = torch.cat([text, torch.full_like(label, ASK), label], dim=-1).flatten(1)
+        return torch.cat([torch.full_like(solved[:, :1], BEGIN), solved], dim=1)
+
+    def _draw(
+        self, asked: Tensor, value: Tensor, generator: torch.Generator, noise: float | None
+    ) -> Tensor:
+        if bool((asked == AGREEMENT).all()):
+            return self.pairs(value, generator, noise=noise)
+        if bool((asked == AGREEMENT).any()):
+            raise ValueError("documents of one call are all single sentences or all pairs")
+        return self.texts(asked, value, generator, noise=noise)
+
+    def repeats(
+        self, count: int, length: int, longest: int, generator: torch.Generator
+    ) -> Int[Tensor, "B T"]:
+        """Draw documents of random tokens, repeated with a random period of 3 to ``longest``.
+
+        A copy must be found by its content and not by its place: this is what makes a network
+        look things up in its context.
+        """
+        period = torch.randint(3, longest + 1, (count, 1), generator=generator)
+        fresh = torch.randint(1, self.vocab_size, (count, length - 1), generator=generator)
+        drawn = fresh.gather(1, torch.arange(length - 1) % period)
+        return torch.cat([torch.full_like(drawn[:, :1], BEGIN), drawn], dim=1)
