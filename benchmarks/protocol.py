@@ -47,6 +47,7 @@ from icl_lib.models.record import QUANTITIES, Record
 from icl_lib.recipes import registry
 from icl_lib.recipes.cards import FOLDER, load_shipped
 from icl_lib.tasks.classification import ClassificationTask, Example
+from icl_lib.tasks.lab_tasks import measured_tasks
 
 RESULTS = Path(__file__).with_name("protocol_results.json")
 DEMONSTRATIONS, QUERIES, LR, TOKENS = 32, 256, 0.1, 1024
@@ -106,6 +107,8 @@ def setting(name: str) -> tuple[Setting, float]:
     if model.config.context < 512 and model.config.positions == "sinusoidal":
         model = with_context(model, 512)
     task = Sentences(model.config.vocab_size)
+    if name == "lab":
+        task = measured_tasks()["lab-agnews"]
     shown = choose_demonstrations(task, DEMONSTRATIONS, 0)
     began = time.perf_counter()
     tuned, trace = finetune(model, shown, Finetuning(lr=LR), opening=task.prefix)
@@ -248,6 +251,7 @@ def main() -> None:
         raise RuntimeError(f"predictions {said == same}, {worst} differs by {gaps[worst]:.1e}")
     row = {
         "model": options.model,
+        "task": s.task.name,
         "demonstrations": DEMONSTRATIONS,
         "prompt tokens": len(s.prompt),
         "queries": QUERIES,

@@ -20,7 +20,6 @@ from icl_lib.learners.iterative import (
     preconditioned,
     stable_step_size,
 )
-from icl_lib.learners.sparse import lasso, lasso_gap
 from icl_lib.learners.linear import (
     averaging,
     least_squares,
@@ -31,6 +30,7 @@ from icl_lib.learners.linear import (
 from icl_lib.learners.neighbours import nearest_neighbours
 from icl_lib.learners.pool import finite_pool, nearest_task, pool_posterior
 from icl_lib.learners.prefixes import Diverging
+from icl_lib.learners.sparse import lasso, lasso_gap
 from icl_lib.learners.steps_theory import (
     best_shared_step,
     best_step_size,
@@ -41,6 +41,7 @@ from icl_lib.learners.steps_theory import (
     wishart_moment,
 )
 from icl_lib.learners.theory import gradient_step_error, least_squares_error, ridge_error_limit
+from icl_lib.learners.votes import sparse_vote, tree_vote
 
 __all__ = [
     "Diverging",
@@ -76,8 +77,10 @@ __all__ = [
     "sensitivities",
     "sensitivity_cosine",
     "sensitivity_difference",
+    "sparse_vote",
     "squared_difference",
     "stable_step_size",
+    "tree_vote",
     "weight_difference",
     "wishart_moment",
     "zero",

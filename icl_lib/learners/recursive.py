@@ -13,6 +13,9 @@ from torch import Tensor
 CHUNK = 2**17
 """Numbers in one factor for all prompts of a chunk: about a megabyte, so that caches hold it."""
 
+DOUBT = 1e4
+"""So many times the rounding error may the product of two relative distances fall to."""
+
 
 def fit_ridge(inputs: Tensor, targets: Tensor, penalty: float) -> Tensor:
     r"""Return the ridge weights of all prefixes, ``[B, N + 1, d]``.
@@ -27,24 +30,27 @@ def fit_ridge(inputs: Tensor, targets: Tensor, penalty: float) -> Tensor:
     batch, points, dimension = inputs.shape
     weights = inputs.new_zeros(batch, points + 1, dimension)
     factor = torch.eye(dimension, dtype=inputs.dtype, device=inputs.device) / penalty**0.5
-    factor = factor.expand(batch, -1, -1).clone()
-    for k in range(points):
+    _absorb(weights, factor.expand(batch, -1, -1).clone(), inputs, targets, start=0)
+    return weights
+
+
+def _absorb(weights: Tensor, factor: Tensor, inputs: Tensor, targets: Tensor, start: int) -> None:
+    """Take the pairs from ``start`` on, none of which adds a direction; fill in the weights."""
+    for k in range(start, inputs.shape[1]):
         x, before = inputs[:, k, :, None], weights[:, k, :, None]
         coordinates = factor.mT @ x
         gain, root = _gains(factor, coordinates)
         missed = targets[:, k, None, None] - before.mT @ x
         torch.add(before, gain * missed, out=weights[:, k + 1, :, None])
         factor.addcmul_(root, coordinates.mT, value=-1)
-    return weights
 
 
 def fit_least_squares(inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     r"""Return the least-squares weights of all prefixes, and which prompts to doubt.
 
-    The directions seen so far are kept as orthonormal columns. A pair whose input has a component q
-    outside of them settles one more: :math:`w \leftarrow w + \frac{q}{q \cdot x} (y - w \cdot x)`,
-    and F gets the column :math:`c = q/(q \cdot x)` while its others lose :math:`c\,f^\top`. Any
-    other pair is taken as in :func:`fit_ridge`.
+    Where the first d inputs are plainly independent, one QR factorisation of them settles the first
+    d prefixes; the other pairs are taken as in :func:`fit_ridge`. Other prompts go through
+    :func:`_fit_any`.
 
     Returns
     -------
@@ -52,8 +58,42 @@ def fit_least_squares(inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         Weights ``[B, N + 1, d]`` and flags ``[B]``: where the inputs are so close to singular that
         the order in which they came decides, a fit by singular values is safer.
 
-    Source: Greville 1960 (a pseudo-inverse column by column).
+    Source: Golub 1965 (QR); Greville 1960 (a pseudo-inverse column by column).
     Explained in: 01_learning_without_learning
+    """
+    first = inputs[:, : inputs.shape[-1]]
+    basis, triangle = torch.linalg.qr(first.mT)
+    scale = first.norm(dim=-1).cummax(dim=-1).values
+    outside = triangle.diagonal(dim1=-2, dim2=-1).abs() / torch.where(scale > 0, scale, 1)
+    plain = outside.amin(-1).square() > DOUBT * torch.finfo(inputs.dtype).eps
+    if plain.all():
+        return _fit_independent(inputs, targets, basis, triangle), ~plain
+    weights = inputs.new_empty(len(inputs), inputs.shape[1] + 1, inputs.shape[2])
+    weights[plain] = _fit_independent(*(t[plain] for t in (inputs, targets, basis, triangle)))
+    weights[~plain], doubtful = _fit_any(inputs[~plain], targets[~plain])
+    return weights, torch.zeros_like(plain).masked_scatter(~plain, doubtful)
+
+
+def _fit_independent(inputs: Tensor, targets: Tensor, basis: Tensor, triangle: Tensor) -> Tensor:
+    """Fit prompts whose first inputs are X = (QR)ᵀ, with Q and R given."""
+    batch, points, dimension = inputs.shape
+    weights, few = inputs.new_zeros(batch, points + 1, dimension), basis.shape[-1]
+    lower = triangle.mT
+    along = torch.linalg.solve_triangular(lower, targets[:, :few, None], upper=False)
+    weights[:, 1 : few + 1] = (along * basis.mT).cumsum(dim=1)
+    if points > dimension:
+        factor = torch.linalg.solve_triangular(lower, basis, upper=False, left=False)
+        _absorb(weights, factor.contiguous(), inputs, targets, start=dimension)
+    return weights
+
+
+def _fit_any(inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Fit prompts in which any pair may or may not add a direction.
+
+    The directions seen so far are kept as orthonormal columns. A pair whose input has a component q
+    outside of them settles one more: :math:`w \leftarrow w + \frac{q}{q \cdot x} (y - w \cdot x)`,
+    and F gets the column :math:`c = q/(q \cdot x)` while its others lose :math:`c\,f^\top`. Any
+    other pair is taken as in :func:`fit_ridge`.
     """
     batch, points, dimension = inputs.shape
     weights = inputs.new_zeros(batch, points + 1, dimension)
@@ -117,7 +157,7 @@ class _Directions:
         relative = length / torch.where(self.scale > 0, self.scale, 1)
         self.is_new = relative > 10 * self.dimension * self.epsilon
         self.is_new &= self.ranks < self.dimension
-        doubt = self.is_new & (relative * self.smallest < 1e4 * self.epsilon)
+        doubt = self.is_new & (relative * self.smallest < DOUBT * self.epsilon)
         self.doubtful |= doubt[:, 0, 0]
         self.smallest = torch.where(
             self.is_new, torch.minimum(self.smallest, relative), self.smallest

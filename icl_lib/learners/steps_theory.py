@@ -274,16 +274,13 @@ def _trace_products(powers: tuple[int, ...], examples: int, dimension: int) -> i
     if not powers:
         return 1
     j, *rest = powers
-
-    def mean(*others: int) -> int:
-        ordered = tuple(sorted(others, reverse=True))
-        return _trace_products(ordered, examples, dimension)
-
-    total = (examples + j - 1) * mean(j - 1, *rest)
-    total += sum(mean(m, j - 1 - m, *rest) for m in range(1, j))
-    for i, a in enumerate(rest):
-        total += 2 * a * mean(a + j - 1, *rest[:i], *rest[i + 1 :])
-    return total
+    terms = [(examples + j - 1, (j - 1, *rest))]
+    terms += [(1, (m, j - 1 - m, *rest)) for m in range(1, j)]
+    terms += [(2 * a, (a + j - 1, *rest[:i], *rest[i + 1 :])) for i, a in enumerate(rest)]
+    return sum(
+        times * _trace_products(tuple(sorted(p, reverse=True)), examples, dimension)
+        for times, p in terms
+    )
 
 
 def _product(first: list[Fraction], second: list[Fraction]) -> list[Fraction]:

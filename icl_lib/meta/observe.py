@@ -64,7 +64,8 @@ class _Seen:
         self.kept: dict[str, list[Tensor]] = {}
 
     def __call__(self, layer: int, step: Step) -> None:
-        rows, places = torch.arange(len(step.inputs)), self.batch.places
+        places = self.batch.places
+        rows = torch.arange(len(places), device=places.device)
         # the last layer was asked at the read position and, if it is another, the measured one
         asked = places if step.queries.shape[2] == step.keys.shape[2] else -1
         across = (rows, slice(None), asked)

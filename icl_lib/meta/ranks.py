@@ -13,7 +13,7 @@ from torch import Tensor
 from icl_lib.meta.finetuning import Trace
 from icl_lib.meta.observe import Observation
 
-ROUNDING = 16
+ROUNDING = 64
 """Numbers of a row that differ by less than so many units of rounding of its largest are tied.
 
 The same word at the same place has the same query in the first layer, so ties are common, and the

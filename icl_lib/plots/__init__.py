@@ -25,6 +25,11 @@ from icl_lib.plots.descent import (
 )
 from icl_lib.plots.dual import digit_agreement, leaning, step_weights, update_spectra
 from icl_lib.plots.finetuning import change_and_forgetting, forgetting_tradeoff, seeds_by_row
+from icl_lib.plots.function_classes import (
+    algorithm_distances,
+    class_errors,
+    penalty_valleys,
+)
 from icl_lib.plots.gpt import cache_seconds, head_maps, next_token, parameter_parts, training_curve
 from icl_lib.plots.limits import Curves, measure_rows, shift_curves
 from icl_lib.plots.meta import (
@@ -64,6 +69,7 @@ from icl_lib.plots.themed import ThemedFigure, figure
 __all__ = [
     "Curves",
     "ThemedFigure",
+    "algorithm_distances",
     "appearance",
     "attention_maps",
     "bowl_walks",
@@ -71,6 +77,7 @@ __all__ = [
     "candidate_probabilities",
     "carry_over_table",
     "change_and_forgetting",
+    "class_errors",
     "continuations",
     "decay",
     "descent_losses",
@@ -100,6 +107,7 @@ __all__ = [
     "missing_shares",
     "next_token",
     "parameter_parts",
+    "penalty_valleys",
     "pool_distances",
     "pretraining_run",
     "price_and_gain",

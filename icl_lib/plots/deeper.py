@@ -18,9 +18,10 @@ LOOKS = {
     "trained": ("predicted", "-", "o"),
 }
 """Colour, dash and mark of each learner in every figure of the chapter."""
+DASHES = (":", "--", "-", "-.")
 
 
-@figure(size=(7.6, 3.3))
+@figure(size=(7.6, 3.6))
 def missing_shares(
     fig,
     theme: Theme,
@@ -40,18 +41,21 @@ def missing_shares(
         np.atleast_1d(fig.subplots(1, len(panels), sharey=True)), panels.items(), strict=True
     ):
         ink = color(LOOKS[title][0], theme)
-        for i, (name, values) in enumerate(curves.items()):
-            shade = 0.35 + 0.65 * (i + 1) / len(curves)
+        for i, values in enumerate(curves.values()):
             axes.plot(
-                eigenvalues, values, color=ink, alpha=shade, linewidth=1 + i,
-                linestyle=(":", "--", "-", "-.")[i % 4], label=name,
+                eigenvalues, values, color=ink, alpha=0.7 + 0.3 * (i + 1) / len(curves),
+                linewidth=1.5 + 0.7 * i, linestyle=DASHES[i % len(DASHES)],
             )  # fmt: skip
         axes.axhline(0, color=color("muted", theme), linewidth=1)
         axes.set_title(title)
         axes.set_xlabel("eigenvalue λ")
         axes.set_ylim(-1.05, 1.05)
-        axes.legend(loc="upper right", fontsize=9, handlelength=1.8)
-    np.atleast_1d(fig.axes)[0].set_ylabel("share missing, r(λ)")
+    fig.axes[0].set_ylabel("share missing, r(λ)")
+    handles = [
+        axes.plot([], [], color=color("text", theme), linewidth=1.5 + 0.7 * i, linestyle=dash)[0]
+        for i, dash in zip(range(len(curves)), DASHES, strict=False)
+    ]
+    fig.legend(handles, list(curves), loc="outside lower center", ncols=len(handles))
 
 
 @figure(size=(6.8, 4.2))

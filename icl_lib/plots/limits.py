@@ -18,7 +18,7 @@ LIMIT_LOOKS = {
     "GPT, noisy prompts": ("value", "-", "s"),
     "untrained GPT": ("neutral", ":", "X"),
     "least squares": ("gold", "--", "D"),
-    "ridge": ("gold", "--", "D"),
+    "ridge": ("value", ":", "P"),
     "one step": ("query", "-.", "^"),
     "best step": ("query", "-.", "^"),
     "GD++": ("query", "-.", "^"),

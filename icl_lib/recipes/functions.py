@@ -1,6 +1,6 @@
 """Training GPTs on function classes: depth at d = 5, larger d, noise, sparse functions, trees."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -13,14 +13,38 @@ from icl_lib.tasks.regression import Prompts
 
 Family = Literal["linear", "sparse", "network", "tree"]
 
+
+class QuestionRegressor(InContextRegressor):
+    """A regressor that reads one token a question: (x_{i−1}, y_{i−1}, x_i).
+
+    No layer has to find out which y belongs to which x, so that one layer can already do what one
+    step of an algorithm does; and a prompt has half as many tokens.
+
+    Parameters
+    ----------
+    config
+        Its size, with d and N of the task.
+    seed
+        Decides the initial weights.
+
+    Explained in: 13_function_classes
+    """
+
+    one_token = True
+
+    def __init__(self, config: RegressorConfig, *, seed: int = 0):
+        tokens = replace(config, dimension=2 * config.dimension, points=(config.points + 1) // 2)
+        super().__init__(tokens, seed=seed)
+
+
 DRAWERS = MappingProxyType(
     {"sparse": sparse_prompts, "network": network_prompts, "tree": tree_prompts}
 )
 
 
 @dataclass(frozen=True)
-class Recipe(regression.Recipe):
-    """As :class:`icl_lib.recipes.regression.Recipe`, for any of four function classes.
+class Recipe(regression.WatchedRecipe):
+    """As :class:`icl_lib.recipes.regression.WatchedRecipe`, for any of four function classes.
 
     Attributes
     ----------
@@ -32,6 +56,10 @@ class Recipe(regression.Recipe):
 
     family: Family = "linear"
     complexity: int = 0
+
+    def untrained(self) -> QuestionRegressor:
+        """Return the network before its first step."""
+        return QuestionRegressor(self.model, seed=self.seed)
 
     def prompts(self, batch: int, generator: torch.Generator) -> Prompts:
         """Draw prompts of this recipe's function class."""
@@ -54,49 +82,42 @@ class Recipe(regression.Recipe):
 
 
 DEPTHS = (1, 2, 4, 8)
-"""Layers of the networks at d = 5; the one with four is ``regression-d5``."""
+"""Layers of the networks at d = 5."""
 
 SEEDS = (0, 1, 2)
 """Seed 0 has the plain name; the others end in ``-seed1`` and ``-seed2``."""
 
 
-def depth_name(layers: int, seed: int) -> str:
+def depth_name(layers: int, seed: int = 0) -> str:
     """Return the name of a training of the depth study."""
-    stem = "regression-d5" if layers == 4 else f"regression-d5-l{layers}"
-    return f"{stem}-seed{seed}" if seed else stem
+    return f"regression-d5-l{layers}" + (f"-seed{seed}" if seed else "")
 
 
-def _plain(name: str, config: RegressorConfig, steps: int, **options) -> Recipe:
-    return Recipe(
-        name,
-        config,
-        **{"noise": 0.0, "intercept": False, "steps": steps, "warmup": 300, **options},
-    )
+def _recipe(name: str, sizes: tuple[int, int, int], steps: int, **options) -> Recipe:
+    """Build a recipe from (d, N, layers): 4 heads, width 64."""
+    dimension, points, layers = sizes
+    settings = {"noise": 0.0, "intercept": False, "warmup": 300, "step_size": 6e-3, **options}
+    config = RegressorConfig(dimension, points, layers=layers, heads=4, width=64)
+    return Recipe(name, config, steps=steps, **settings)
 
 
 def _depths() -> list[Recipe]:
-    sizes = {n: RegressorConfig(5, 11, layers=n, heads=4, width=64) for n in DEPTHS}
     return [
-        _plain(depth_name(layers, seed), sizes[layers], 4500, seed=seed)
+        _recipe(depth_name(layers, seed), (5, 11, layers), 3500, seed=seed)
         for seed in SEEDS
         for layers in DEPTHS
-        if (layers, seed) != (4, 0)
     ]
 
 
 def _others() -> list[Recipe]:
-    small = RegressorConfig(5, 11, layers=4, heads=4, width=64)
+    large = RegressorConfig(20, 41, layers=12, heads=8, width=256)
     return [
-        _plain("regression-d5-noisy", small, 3500, noise=0.5),
-        _plain("regression-sparse", RegressorConfig(10, 16, layers=4, heads=4, width=64), 5000,
-               family="sparse", complexity=2),
-        _plain("regression-tree", RegressorConfig(4, 24, layers=4, heads=4, width=64), 4000,
-               family="tree", complexity=2, step_size=3e-3),
-        _plain("regression-d10", RegressorConfig(10, 21, layers=6, heads=4, width=64), 6000,
-               step_size=3e-3),
-        _plain("regression-network", RegressorConfig(3, 24, layers=4, heads=4, width=64), 5000,
-               family="network", complexity=8),
-        _plain("regression-d20", RegressorConfig(20, 41, layers=12, heads=8, width=256), 500_000,
+        _recipe("regression-d5-noisy", (5, 11, 3), 2000, noise=0.5),
+        _recipe("regression-sparse", (10, 16, 4), 2500, family="sparse", complexity=2),
+        _recipe("regression-tree", (4, 24, 3), 2000, family="tree", complexity=2),
+        _recipe("regression-d10", (10, 21, 5), 2500, step_size=4e-3),
+        _recipe("regression-network", (3, 24, 4), 4000, family="network", complexity=8),
+        Recipe("regression-d20", large, noise=0.0, intercept=False, steps=500_000,
                step_size=1e-4, warmup=5000),
     ]  # fmt: skip
 

@@ -1,7 +1,7 @@
 """The book's own model for the paper's experiment: a small GPT that reads the lab language."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from icl_lib import optim
 from icl_lib.models.gpt import GPT, GPTConfig
 from icl_lib.recipes import cards
-from icl_lib.tasks.lab import AGREEMENT, Lab
+from icl_lib.tasks.lab import AGREEMENT, ASK, Lab
 from icl_lib.tasks.lab_tasks import LabTask, measured_tasks
 
 DEMONSTRATIONS = 16
@@ -22,8 +22,50 @@ RECORD_EVERY = 250
 
 
 @dataclass(frozen=True)
+class Stage:
+    """What documents are like up to some share of the course.
+
+    Attributes
+    ----------
+    until
+        The share of all steps at which the stage ends.
+    words
+        Words of a sentence, at most as many as the language has.
+    noise
+        Share of the language's noise.
+    pool
+        Different sentences of a value in a document, see
+        :meth:`icl_lib.tasks.lab.Lab.documents`.
+    examples
+        In a document.
+    singles, pairs, repeats
+        Documents of each kind in a batch.
+    """
+
+    until: float
+    words: int
+    noise: float
+    pool: int | None
+    examples: int
+    singles: int = 16
+    pairs: int = 4
+    repeats: int = 8
+
+
+STAGES = (
+    Stage(0.10, words=1, noise=0.0, pool=1, examples=12),
+    Stage(0.25, words=1, noise=0.0, pool=None, examples=12),
+    Stage(0.35, words=2, noise=0.0, pool=None, examples=12),
+    Stage(0.50, words=4, noise=0.0, pool=None, examples=12),
+    Stage(0.60, words=4, noise=0.5, pool=None, examples=17),
+    Stage(1.00, words=4, noise=1.0, pool=None, examples=17, singles=24, pairs=8),
+)
+"""Short and clean sentences first: looking a label up is learned on them."""
+
+
+@dataclass(frozen=True)
 class Course:
-    """The documents of every step: easy ones first.
+    """The documents of every step.
 
     Attributes
     ----------
@@ -31,58 +73,51 @@ class Course:
         The language, and what decides the draws.
     steps
         Of the whole course.
-    batch
-        Documents of single sentences, of pairs, and of repeats.
-    pools
-        Shares of the course after which the examples of a value come from one sentence, from two,
-        from four, and from then on are all different.
-    noisy
-        Share of the course after which the noise, which rises from the last of ``pools`` on, has
-        reached the language's own.
-    short, short_until
-        Examples in a document before that share of the course.
+    stages
+        In order; the last one ends at 1.
+    repeat_length
+        Tokens of a repeat.
+
+    Raises
+    ------
+    ValueError
+        If the stages do not follow each other up to 1.
     """
 
     lab: Lab
     seed: int
     steps: int
-    batch: tuple[int, int, int] = (24, 6, 10)
-    pools: tuple[float, float, float] = (0.12, 0.25, 0.35)
-    noisy: float = 0.5
-    short: int = 12
-    short_until: float = 0.25
-    repeat_length: int = 73
+    stages: tuple[Stage, ...] = STAGES
+    repeat_length: int = 49
+
+    def __post_init__(self) -> None:
+        ends = [stage.until for stage in self.stages]
+        if not ends or ends != sorted(set(ends)) or ends[-1] != 1:
+            raise ValueError(f"stages must end at rising shares up to 1, got {ends}")
+
+    def stage(self, step: int) -> Stage:
+        """Return the stage that a step belongs to."""
+        return next((s for s in self.stages if step < s.until * self.steps), self.stages[-1])
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return the documents of a step: singles, pairs, repeats."""
         generator = torch.Generator().manual_seed(optim.derive_seed(self.seed, step))
-        single, pair, repeat = self.batch
-        how = {"noise": self.noise(step), "pool": self.pool(step)}
-        count = self.examples(step)
-        return (
-            self.lab.documents(self.lab.plans(single, generator), count, generator, **how),
-            self.lab.documents(
-                self.lab.plans(pair, generator, pairs=True), count, generator, **how
-            ),
-            self.lab.repeats(repeat, self.repeat_length, self.repeat_length // 3, generator),
+        now = self.stage(step)
+        lab = replace(
+            self.lab,
+            words=min(now.words, self.lab.words),
+            pair_words=min(now.words, self.lab.pair_words),
+            noise=now.noise * self.lab.noise,
         )
-
-    def pool(self, step: int) -> int | None:
-        """Return how many sentences a value has in a document; ``None`` for no limit."""
-        for share, pool in zip(self.pools, (1, 2, 4), strict=True):
-            if step < share * self.steps:
-                return pool
-        return None
-
-    def noise(self, step: int) -> float:
-        """Return ε at a step."""
-        start = self.pools[-1]
-        done = (step / self.steps - start) / (self.noisy - start)
-        return self.lab.noise * min(1.0, max(0.0, done))
-
-    def examples(self, step: int) -> int:
-        """Return the examples of a document."""
-        return self.short if step < self.short_until * self.steps else DEMONSTRATIONS + 1
+        single, pair = (
+            lab.plans(now.singles, generator),
+            lab.plans(now.pairs, generator, pairs=True),
+        )
+        return (
+            lab.documents(single, now.examples, generator, pool=now.pool),
+            lab.documents(pair, now.examples, generator, pool=now.pool),
+            lab.repeats(now.repeats, self.repeat_length, self.repeat_length // 3, generator),
+        )
 
 
 class Measure(optim.Callback):
@@ -125,15 +160,15 @@ def _right(model: GPT, task: LabTask, documents: int) -> Float[Tensor, "B E"]:
     """Return which labels of documents of one task the model names rightly."""
     generator = torch.Generator().manual_seed(optim.derive_seed(task.seed, 3))
     drawn = task.lab.documents(task.plan(documents), DEMONSTRATIONS + 1, generator)
-    at = _asked_at(drawn, task.lab.text_length(task.asked) + 2)
+    at = _asked_at(drawn)
     candidates = torch.cat(task.label_tokens)
     said = model(drawn[:, :-1])[:, at][..., candidates].argmax(-1)
     return (candidates[said] == drawn[:, at + 1]).float()
 
 
-def _asked_at(documents: Int[Tensor, "B T"], period: int) -> Int[Tensor, " E"]:
-    """Return the places of the marks before labels."""
-    return torch.arange(period - 1, documents.shape[1] - 1, period)
+def _asked_at(documents: Int[Tensor, "B T"]) -> Int[Tensor, " E"]:
+    """Return the places of the marks before labels, the same in all documents of one kind."""
+    return (documents[0] == ASK).nonzero()[:, 0]
 
 
 @dataclass(frozen=True)
@@ -155,6 +190,8 @@ class Recipe:
         Decides weights and documents.
     lab
         The language.
+    stages
+        What documents are like in the course of the training.
     """
 
     name: str = "lab"
@@ -169,6 +206,7 @@ class Recipe:
     repeat_weight: float = 0.5
     seed: int = 0
     lab: Lab = field(default_factory=Lab)
+    stages: tuple[Stage, ...] = STAGES
 
     data = "none: documents of icl_lib.tasks.lab are drawn at every step"
 
@@ -189,7 +227,7 @@ class Recipe:
     @property
     def course(self) -> Course:
         """The documents of every step."""
-        return Course(self.lab, self.seed, self.steps)
+        return Course(self.lab, self.seed, self.steps, self.stages)
 
     def untrained(self) -> GPT:
         """Return the network before its first step."""
@@ -220,16 +258,15 @@ class Recipe:
         device = model.tokens.weight.device
         single, pair, repeat = (documents.to(device) for documents in batch)
         total = self.repeat_weight * _token_losses(model, repeat).mean()
-        for documents, asked in ((single, 0), (pair, AGREEMENT)):
+        for documents in (single, pair):
             losses = _token_losses(model, documents)
-            at = _asked_at(documents, self.lab.text_length(asked) + 2)
-            part = losses[:, at].mean() + self.text_weight * losses.mean()
+            part = losses[:, _asked_at(documents)].mean() + self.text_weight * losses.mean()
             total = total + len(documents) / len(single) * part
         return total
 
     def describe(self) -> dict:
         """Return everything that decides the training, as plain data."""
-        return asdict(self) | {"course": {**asdict(self.course), "lab": "as above"}}
+        return asdict(self) | {"repeat_length": self.course.repeat_length}
 
     def metrics(self, model: GPT) -> dict[str, float]:
         """Return the accuracies of :func:`curve` on more documents."""

@@ -13,7 +13,13 @@ from torch import Tensor
 from icl_lib import optim
 from icl_lib.models.regressor import InContextRegressor, RegressorConfig
 from icl_lib.recipes import cards
-from icl_lib.tasks.regression import Prompts, interleave, linear_prompts, shuffle_targets
+from icl_lib.tasks.regression import (
+    Prompts,
+    interleave,
+    linear_prompts,
+    question_tokens,
+    shuffle_targets,
+)
 
 
 @dataclass(frozen=True)
@@ -106,6 +112,39 @@ class Recipe:
         return prompts.inputs, prompts.targets
 
 
+class Watch(optim.Callback):
+    """Measure a network every 250 steps: its errors, and the processor time up to there.
+
+    Parameters
+    ----------
+    recipe
+        Says what the prompts are like.
+    """
+
+    def __init__(self, recipe: Recipe):
+        self.recipe = recipe
+
+    def after_step(self, run: optim.Run) -> None:
+        """Add a row when it is time; errors are relative, to five digits."""
+        if run.step % 250 == 0:
+            run.record(lambda model: {"seconds": round(run.seconds, 2), **self._errors(model)})
+
+    def _errors(self, model: InContextRegressor) -> dict[str, float]:
+        errors = measure(self.recipe, model, prompts=2000, seed=2)
+        return {f"error_at_{k}": round(error.item(), 5) for k, error in enumerate(errors)}
+
+
+@dataclass(frozen=True)
+class WatchedRecipe(Recipe):
+    """As :class:`Recipe`; its card also holds the errors on the way, see :class:`Watch`."""
+
+    def train(
+        self, model: InContextRegressor, *, steps: int | None = None, callbacks: Sequence = ()
+    ) -> optim.Run:
+        """Train as :meth:`Recipe.train` does, and measure on the way."""
+        return super().train(model, steps=steps, callbacks=[Watch(self), *callbacks])
+
+
 RECIPES = MappingProxyType(
     {
         recipe.name: recipe
@@ -118,7 +157,7 @@ RECIPES = MappingProxyType(
                 steps=1500,
                 step_size=8e-3,
             ),
-            Recipe(
+            WatchedRecipe(
                 "regression-d5",
                 RegressorConfig(dimension=5, points=11, layers=4, heads=4, width=64),
                 noise=0.0,
@@ -192,12 +231,16 @@ def predict(
     Parameters
     ----------
     model
-        An :class:`~icl_lib.models.regressor.InContextRegressor`.
+        An :class:`~icl_lib.models.regressor.InContextRegressor`. One whose attribute
+        ``one_token`` is true reads :func:`~icl_lib.tasks.regression.question_tokens`, any other
+        :func:`~icl_lib.tasks.regression.interleave`.
     inputs, targets
         The pairs of each prompt. Target i is seen only after its guess.
 
     Explained in: 01_learning_without_learning
     """
+    if getattr(model, "one_token", False):
+        return model(question_tokens(inputs, targets))
     return model(interleave(inputs, targets))[..., ::2]
 
 

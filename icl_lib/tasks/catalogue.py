@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from icl_lib.tasks import real_datasets
+from icl_lib.tasks import lab_tasks, real_datasets
 from icl_lib.tasks.classification import ClassificationTask, Tokenizer
 from icl_lib.tasks.sources import HUB
 
@@ -19,9 +19,10 @@ def find_task(
     Parameters
     ----------
     name
-        One of the six data sets.
+        One of the six data sets; or a task of the lab language, measured (``lab-…``) or for
+        practice (``practice-…``).
     tokenizer
-        Of the model that is to read it.
+        Of the model that is to read it; the lab language needs none.
     source
         A folder with the files of the data set, or with a folder of its name that has them; or
         ``hf:`` for the hub.
@@ -37,9 +38,12 @@ def find_task(
 
     Explained in: 19_real_models
     """
+    lab = lab_tasks.measured_tasks() | lab_tasks.practice_tasks()
+    if name in lab:
+        return lab[name]
     known = list(real_datasets.data_sets())
     if name not in known:
-        raise KeyError(f"no task is called {name!r}; there are {', '.join(known)}")
+        raise KeyError(f"no task is called {name!r}; there are {', '.join([*known, *lab])}")
     if tokenizer is None:
         raise ValueError(f"{name} is made of texts, but this model has no tokenizer")
     if not str(source).startswith(HUB) and (Path(source) / name).is_dir():

@@ -182,8 +182,6 @@ class Lab:
         asked: Int[Tensor, " B"],
         values: Int[Tensor, "B E"],
         generator: torch.Generator,
-        *,
-        noise: float | None = None,
     ) -> Int[Tensor, "B E W"]:
         r"""Draw sentences whose value of the asked attribute is given.
 
@@ -200,22 +198,17 @@ class Lab:
             The attribute of each document and its value in each sentence.
         generator
             Decides all draws.
-        noise
-            In place of the language's own ε.
         """
-        noise = self.noise if noise is None else noise
         centres = self._anywhere((*values.shape,), generator)
         wanted = torch.arange(3) == asked[:, None, None]
         centres = torch.where(wanted, values[..., None], centres)
-        keep = torch.where(wanted, 1 - noise, self.trace)
+        keep = torch.where(wanted, 1 - self.noise, self.trace)
         return self._words(centres, keep, self.words, generator)
 
     def pairs(
         self,
         agreement: Int[Tensor, "B E"],
         generator: torch.Generator,
-        *,
-        noise: float | None = None,
     ) -> Int[Tensor, "B E W"]:
         r"""Draw two sentences, with the mark between them, that agree in some attributes.
 
@@ -227,16 +220,15 @@ class Lab:
         ----------
         agreement
             0 to 7: topic counts 1, tone 2, register 4.
-        generator, noise
-            As in :meth:`texts`.
+        generator
+            Decides all draws.
         """
-        noise = self.noise if noise is None else noise
         first = self._anywhere((*agreement.shape,), generator)
         sizes = torch.tensor(self.sizes)
         step = 1 + (torch.rand(first.shape, generator=generator) * (sizes - 1)).long()
         same = (agreement[..., None] >> torch.arange(3)) % 2 == 1
         second = torch.where(same, first, (first + step) % sizes)
-        keep = torch.full_like(first, 1 - noise, dtype=torch.float)
+        keep = torch.full_like(first, 1 - self.noise, dtype=torch.float)
         sentences = [self._words(c, keep, self.pair_words, generator) for c in (first, second)]
         mark = torch.full_like(sentences[0][..., :1], AND)
         return torch.cat([sentences[0], mark, sentences[1]], dim=-1)
@@ -250,9 +242,7 @@ class Lab:
     ) -> Tensor:
         shape = (*centres.shape[:-1], count)
         kept = torch.rand(*shape, 3, generator=generator) < keep[..., None, :]
-        return self.word(
-            torch.where(kept, centres[..., None, :], self._anywhere(shape, generator))
-        )
+        return self.word(torch.where(kept, centres[..., None, :], self._anywhere(shape, generator)))
 
     # ---- what training documents ask ------------------------------------------------------------
 
@@ -362,7 +352,6 @@ class Lab:
         examples: int,
         generator: torch.Generator,
         *,
-        noise: float | None = None,
         pool: int | None = None,
     ) -> Int[Tensor, "B T"]:
         """Draw documents of solved examples, all single or all pairs.
@@ -376,8 +365,6 @@ class Lab:
             class of two.
         generator
             Decides all draws.
-        noise
-            In place of the language's own ε.
         pool
             Draw no more than so many different sentences for each value of a document: an easy
             beginning, in which examples come back word by word.
@@ -388,24 +375,22 @@ class Lab:
         slot = which * 2 + inner
         value = plan.values.flatten(1).gather(1, slot)
         if pool is None:
-            text = self._draw(plan.asked, value, generator, noise)
+            text = self._draw(plan.asked, value, generator)
         else:
             store = plan.values.flatten(1).clamp(min=0).repeat_interleave(pool, dim=1)
-            stored = self._draw(plan.asked, store, generator, noise)
+            stored = self._draw(plan.asked, store, generator)
             pick = slot * pool + torch.randint(pool, slot.shape, generator=generator)
             text = stored.gather(1, pick[..., None].expand(-1, -1, stored.shape[-1]))
         label = plan.labels.gather(1, which)[..., None]
         solved = torch.cat([text, torch.full_like(label, ASK), label], dim=-1).flatten(1)
         return torch.cat([torch.full_like(solved[:, :1], BEGIN), solved], dim=1)
 
-    def _draw(
-        self, asked: Tensor, value: Tensor, generator: torch.Generator, noise: float | None
-    ) -> Tensor:
+    def _draw(self, asked: Tensor, value: Tensor, generator: torch.Generator) -> Tensor:
         if bool((asked == AGREEMENT).all()):
-            return self.pairs(value, generator, noise=noise)
+            return self.pairs(value, generator)
         if bool((asked == AGREEMENT).any()):
             raise ValueError("documents of one call are all single sentences or all pairs")
-        return self.texts(asked, value, generator, noise=noise)
+        return self.texts(asked, value, generator)
 
     def repeats(
         self, count: int, length: int, longest: int, generator: torch.Generator

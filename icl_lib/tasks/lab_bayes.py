@@ -13,6 +13,7 @@ equally likely among themselves: the law of :meth:`icl_lib.tasks.lab.Lab.plans` 
 reservations. Letters: ``Q`` queries, ``N`` demonstrations, ``C`` classes.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,13 +24,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from icl_lib.tasks.classification import Example
-from icl_lib.tasks.lab import AGREEMENT, ATTRIBUTES, Lab
+from icl_lib.tasks.lab import AGREEMENT, AND, ATTRIBUTES, Lab
 from icl_lib.tasks.lab_tasks import LabTask
 
 
-def single_log_likelihood(
-    lab: Lab, asked: int, texts: Int[Tensor, "Q W"]
-) -> Float[Tensor, "Q V"]:
+def single_log_likelihood(lab: Lab, asked: int, texts: Int[Tensor, "Q W"]) -> Float[Tensor, "Q V"]:
     r"""Return :math:`\log P(x \mid v)` of sentences for every value of the asked attribute.
 
     .. math:: P(x \mid v) = \prod_w P(x_{w,a} \mid v) \prod_{b \ne a} \frac1{V_b} \sum_u
@@ -77,12 +76,11 @@ def _shown(lab: Lab, texts: Tensor, attribute: int, keep: float) -> Float[Tensor
     """Return the log-probability of what words show of one attribute, for each of its values."""
     size = lab.sizes[attribute]
     there = lab.values(texts)[..., attribute, None] == torch.arange(size)
-    chance = torch.full(there.shape, (1 - keep) / size, dtype=torch.float64) + keep * there
-    return chance.log().sum(1)
+    return (keep * there.double() + (1 - keep) / size).log().sum(1)
 
 
 def _mean(logs: Tensor, size: int) -> Float[Tensor, "Q 1"]:
-    return logs.logsumexp(1, keepdim=True) - torch.tensor(float(size)).double().log()
+    return logs.logsumexp(1, keepdim=True) - math.log(size)
 
 
 # ---- hypotheses ---------------------------------------------------------------------------------
@@ -230,23 +228,20 @@ class Reader:
         classes = len(self.labels)
         sets, assignment = assignments(self.lab.choices(asked), classes, breadth, known)
         of_sets = [
-            self.likelihood(asked, t)[:, sets].logsumexp(-1)
-            - torch.tensor(float(breadth)).double().log()
+            self.likelihood(asked, t)[:, sets].logsumexp(-1) - math.log(breadth)
             for t in (texts, queries)
         ]
         told = torch.zeros(classes, len(sets), dtype=torch.float64).index_add(0, y, of_sets[0])
-        weight = told[torch.arange(classes), assignment].sum(1).log_softmax(0)
-        evidence = told[torch.arange(classes), assignment].sum(1).logsumexp(0)
-        evidence = evidence - torch.tensor(float(len(assignment))).double().log()
+        hypotheses = told[torch.arange(classes), assignment].sum(1)
+        evidence = hypotheses.logsumexp(0) - math.log(len(assignment))
+        weight = hypotheses.softmax(0)
         share = torch.zeros(classes, len(sets), dtype=torch.float64)
-        share = share.scatter_add(1, assignment.T, weight.exp().expand(classes, -1))
+        share = share.scatter_add(1, assignment.T, weight.expand(classes, -1))
         return evidence + (of_sets[1][:, None] + share.log()).logsumexp(-1)
 
 
 def texts_of(examples: Sequence[Example], lab: Lab) -> tuple[Int[Tensor, "E W"], Int[Tensor, " E"]]:
     """Return texts and answers of a task's examples, as the reader wants them."""
-    from icl_lib.tasks.lab import AND
-
     rows = []
     for example in examples:
         first, *rest = example.parts

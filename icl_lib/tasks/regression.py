@@ -55,6 +55,7 @@ def linear_prompts(
     input_scale: float = 1.0,
     weight_scale: float = 1.0,
     distribution: Distribution = "normal",
+    covariance: Float[Tensor, "d d"] | None = None,
     intercept: bool = False,
     generator: torch.Generator,
     dtype: torch.dtype = torch.float32,
@@ -77,6 +78,9 @@ def linear_prompts(
         Standard deviation of each weight.
     distribution
         ``"normal"``: independent normal inputs; ``"uniform"``: uniform in ± ``input_scale``.
+    covariance
+        Σ: the inputs drawn so are multiplied by its Cholesky factor, which for ``"normal"`` and
+        ``input_scale`` 1 makes them N(0, Σ). ``None`` leaves all directions alike.
     intercept
         The last input is the constant 1, so that the last weight shifts the function: with d = 2
         the functions are straight lines with slope and intercept.
@@ -93,7 +97,8 @@ def linear_prompts(
     Raises
     ------
     ValueError
-        If a size is not positive, a scale is negative, or the distribution is unknown.
+        If a size is not positive, a scale is negative, the distribution is unknown, or the
+        covariance is no symmetric positive definite d × d matrix.
 
     Source: Garg et al. 2022 (``"normal"``); von Oswald et al. 2023 (``"uniform"``).
     Explained in: 01_learning_without_learning
@@ -107,6 +112,8 @@ def linear_prompts(
         inputs = input_scale * (2 * torch.rand(batch, points, dimension, **kind) - 1)
     else:
         raise ValueError(f"distribution must be 'normal' or 'uniform', got {distribution!r}")
+    if covariance is not None:
+        inputs = inputs @ _factor(covariance, dimension).to(inputs).mT
     if intercept:
         inputs[..., -1] = 1.0
     weights = weight_scale * torch.randn(batch, dimension, **kind)
@@ -197,6 +204,23 @@ def shuffle_targets(prompts: Prompts, shown: int, *, generator: torch.Generator)
     mixed = prompts.targets[:, :shown].gather(1, keys.argsort(dim=1).to(prompts.targets.device))
     targets = torch.cat([mixed, prompts.targets[:, shown:]], dim=1)
     return Prompts(prompts.inputs, targets, prompts.weights)
+
+
+def _factor(covariance: Tensor, dimension: int) -> Tensor:
+    """Return the lower triangular L with L Lᵀ = Σ."""
+    if covariance.shape != (dimension, dimension):
+        raise ValueError(
+            f"covariance has shape {tuple(covariance.shape)}, expected {(dimension, dimension)}"
+        )
+    if not torch.allclose(covariance, covariance.mT):
+        raise ValueError("covariance must be symmetric, got one that differs from its transpose")
+    factor, failed = torch.linalg.cholesky_ex(covariance)
+    if failed:
+        smallest = torch.linalg.eigvalsh(covariance)[0].item()
+        raise ValueError(
+            f"covariance must be positive definite, its smallest eigenvalue is {smallest:.3g}"
+        )
+    return factor
 
 
 def _check_sizes(**sizes: int) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from icl_lib import learners
 from icl_lib.learners import gradient_step_error, least_squares_error
+from icl_lib.learners.linear import _by_singular_values
 from icl_lib.tasks.regression import linear_prompts
 
 LEARNERS = {
@@ -84,6 +85,69 @@ def test_repeated_points_leave_the_weights_as_short_as_possible():
     found = learners.least_squares(x, y)[0]
     wanted = torch.tensor([[0, 0], [1, 0], [2, 0], [2, 0]], dtype=torch.float64)
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-12)
+
+
+def singular_design(kind, x, generator):
+    """Make inputs ``[B, N, d]`` singular in one way."""
+    if kind == "repeated":
+        return x[:, torch.randint(x.shape[1], (x.shape[1],), generator=generator)]
+    if kind == "combined":  # every third point is a combination of the two before it
+        third = x[:, 2::3].shape[1]
+        x[:, 2::3] = 0.5 * x[:, 1::3][:, :third] - 2 * x[:, ::3][:, :third]
+        return x
+    if kind == "subspace":
+        x[..., x.shape[-1] // 2 :] = 0
+        return x
+    if kind == "nearly parallel":
+        x[:, 1::2] = x[:, ::2][:, : x[:, 1::2].shape[1]] + 1e-9 * x[:, 1::2]
+        return x
+    x[x.shape[0] // 2 :, ::2] = 0  # "some": zeros, in some prompts only
+    return x
+
+
+@pytest.mark.parametrize("kind", ["repeated", "combined", "subspace", "some"])
+@given(
+    points=st.integers(2, 9), dimension=st.integers(1, 5), batch=st.integers(1, 4),
+    seed=st.integers(0, 999),
+)  # fmt: skip
+def test_singular_designs_equal_the_pseudo_inverse(kind, points, dimension, batch, seed):
+    prompts = draw(batch, points, dimension, seed, noise=0.5)
+    x = singular_design(kind, prompts.inputs.clone(), torch.Generator().manual_seed(seed))
+    found = learners.least_squares(x, prompts.targets)
+    wanted = _by_singular_values(x, prompts.targets)
+    scale = 1 + wanted.abs().max().item()
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-7 * scale)
+
+
+def test_what_the_recursion_cannot_judge_goes_to_singular_values():
+    prompts = draw(3, 6, 4, noise=0.5)
+    x = singular_design("nearly parallel", prompts.inputs.clone(), None)
+    x[:, 2] = x[:, 0] + x[:, 1]  # in their plane, which rounding has tilted by 1e-7
+    found = learners.least_squares(x, prompts.targets)
+    wanted = _by_singular_values(x, prompts.targets)
+    torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("points", [3, 4, 40])
+def test_ill_conditioned_designs_are_as_exact_as_singular_values(points):
+    prompts = draw(20, points, 4, noise=0.1)
+    x = prompts.inputs * torch.tensor([1.0, 1e-2, 1e-4, 1.0], dtype=torch.float64)
+    found = learners.least_squares(x, prompts.targets)
+    wanted = _by_singular_values(x, prompts.targets)
+    error = (found - wanted).norm(dim=-1) / (1 + wanted.norm(dim=-1))
+    assert error.max().item() < 1e-9
+
+
+def test_gradients_flow_when_they_are_asked_for():
+    prompts = draw(1, 5, 2, noise=0.5)
+    targets = prompts.targets.clone().requires_grad_()
+    for learner in (learners.least_squares, lambda x, y: learners.ridge(x, y, 0.1)):
+        with torch.no_grad():
+            plain = learner(prompts.inputs, targets)
+        found = learner(prompts.inputs, targets)
+        torch.testing.assert_close(found.detach(), plain)
+        (slope,) = torch.autograd.grad(found[0, -1, 0], targets)
+        assert slope.abs().min().item() > 0
 
 
 def test_points_at_zero_teach_nothing():

@@ -104,17 +104,39 @@ def test_models_by_name(tmp_path):
     assert tokenizer == letters
 
 
-def test_a_folder_of_transformers(tmp_path):
-    transformers = pytest.importorskip("transformers")
-    from tokenizers import Tokenizer, models
+def theirs(transformers, kind):
+    """A tiny random model of ``transformers``, and a word tokenizer for it."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
 
-    config = transformers.GPT2Config(
-        vocab_size=9, n_positions=8, n_embd=4, n_layer=1, n_head=1, bos_token_id=0, eos_token_id=0
-    )
-    transformers.GPT2LMHeadModel(config).save_pretrained(tmp_path)
-    inner = Tokenizer(models.WordLevel({"a": 0, "?": 1}, unk_token="?"))
-    theirs = transformers.PreTrainedTokenizerFast(tokenizer_object=inner, unk_token="?")
-    theirs.save_pretrained(tmp_path)
-    network, tokenizer = cli_compare.load_model(str(tmp_path))
-    assert network.config.vocab_size == 9
-    assert tokenizer.encode("a", add_special_tokens=False) == [0]
+    words = ["<s>", "</s>", "?", *"abcdefgh", "Sentence", "Label", ":", "Negative", "Positive"]
+    inner = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="?"))
+    inner.pre_tokenizer = pre_tokenizers.Whitespace()
+    special = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "?"}
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=inner, **special)
+    if kind == "gpt2":
+        config = transformers.GPT2Config(
+            vocab_size=len(words), n_positions=64, n_embd=8, n_layer=2, n_head=2,
+            bos_token_id=0, eos_token_id=1,
+        )  # fmt: skip
+        return transformers.GPT2LMHeadModel(config), tokenizer
+    config = transformers.XGLMConfig(
+        vocab_size=len(words), max_position_embeddings=64, d_model=8, ffn_dim=12, num_layers=2,
+        attention_heads=2, dropout=0.0, attention_dropout=0.0,
+    )  # fmt: skip
+    return transformers.XGLMForCausalLM(config), tokenizer
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "xglm"])
+def test_a_folder_of_transformers(capsys, tmp_path, data, kind):
+    transformers = pytest.importorskip("transformers")
+    for part in theirs(transformers, kind):
+        part.save_pretrained(tmp_path / kind)
+    out = tmp_path / "found.parquet"
+    words = ("--model", tmp_path / kind, "--task", "sst2", "--data", data, "--out", out)
+    status, _, problem = run(capsys, "compare", *words, *FEW, "--lr", "0.1")
+    assert status == 0, problem  # transformers shows its progress there
+    found = Result.load(out)
+    assert found.settings["labels"] == ["Negative", "Positive"]
+    assert len(found.rows("simam")) == 2
+    _, tokenizer = cli_compare.load_model(str(tmp_path / kind))
+    assert tokenizer.encode("Sentence: a", add_special_tokens=False) == [11, 13, 3]

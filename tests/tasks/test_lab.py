@@ -56,7 +56,7 @@ def test_each_value_of_an_attribute_has_one_label_that_means_it():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"sizes": (8, 10)}, {"sizes": (8, 5, 4)}, {"noise": 1.2}, {"words": 0}, {"arbitrary": 5}],
+    [{"sizes": (8, 5, 4)}, {"noise": 1.2}, {"words": 0}, {"arbitrary": 5}],
 )
 def test_impossible_languages_are_refused(wrong):
     with pytest.raises(ValueError, match="got"):
@@ -161,9 +161,7 @@ def test_repeats_have_a_period():
 
 def test_singles_and_pairs_do_not_share_a_call():
     plan, pairs = LAB.plans(1, seeded()), LAB.plans(1, seeded(), pairs=True)
-    both = type(plan)(
-        *(torch.cat([getattr(p, f) for p in (plan, pairs)]) for f in vars(plan))
-    )
+    both = type(plan)(*(torch.cat([getattr(p, f) for p in (plan, pairs)]) for f in vars(plan)))
     with pytest.raises(ValueError, match="all pairs"):
         LAB.documents(both, 2, seeded())
 
@@ -391,7 +389,7 @@ def slow_reader(reader, queries, texts, answers):
 def test_the_reader_is_brute_force(name, shown):
     task = measured_tasks(TINY)[name]
     reader = Reader.of(task)
-    texts, answers = texts_of(task.split("train")[:shown] or (), TINY) if shown else (None, None)
+    texts, answers = texts_of(task.split("train")[:shown], TINY) if shown else (None, None)
     queries, _ = texts_of(task.split("validation")[:6], TINY)
     found = reader.probabilities(queries, texts, answers)
     none = queries[:0], torch.empty(0, dtype=torch.long)
@@ -431,7 +429,7 @@ def random_task(generator):
 
 def test_the_reader_is_calibrated_on_tasks_drawn_from_its_own_law():
     generator, said, right = seeded(13), [], []
-    for _ in range(400):
+    for _ in range(200):
         task = random_task(generator)
         (texts, answers), (queries, gold) = (
             texts_of(task.draw(n, generator), LAB) for n in (2, 10)

@@ -130,7 +130,9 @@ def test_tasks_by_name(tmp_path):
     assert find_task("sst2", LETTERS, source=tmp_path).split("train") == [Example(("a",), 1)]
     with pytest.raises(ValueError, match="made of texts"):
         find_task("sst2", None, source=tmp_path)
-    with pytest.raises(KeyError, match=r"no task is called 'sst3'; there are .*sst2, sst5"):
+    assert find_task("lab-cb", None).name == "lab-cb"
+    assert find_task("practice-cb", None).name == "practice-cb"
+    with pytest.raises(KeyError, match=r"'sst3'; there are .*sst2, sst5, .*, lab-sst2,"):
         find_task("sst3", LETTERS)
 
 

@@ -105,3 +105,35 @@ def test_prompts_are_frozen():
     with pytest.raises(AttributeError):
         draw().inputs = torch.zeros(1)
     assert regression.Prompts.__dataclass_params__.frozen
+
+
+SIGMA = torch.tensor([[2.0, 0.6], [0.6, 0.5]], dtype=torch.float64)
+
+
+def test_inputs_have_the_covariance_that_was_asked_for():
+    inputs = draw(batch=40_000, points=5, covariance=SIGMA, dtype=torch.float64).inputs.flatten(
+        0, 1
+    )
+    found = inputs.mT @ inputs / len(inputs)
+    torch.testing.assert_close(found, SIGMA, rtol=0, atol=0.03)
+
+
+def test_an_identity_covariance_changes_nothing_and_targets_follow_the_inputs():
+    plain, same = draw(seed=2), draw(seed=2, covariance=torch.eye(2))
+    assert torch.equal(plain.inputs, same.inputs)
+    bent = draw(seed=2, covariance=SIGMA, dtype=torch.float64)
+    wanted = (bent.inputs @ bent.weights[..., None])[..., 0]
+    torch.testing.assert_close(bent.targets, wanted, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("covariance", "words"),
+    [
+        (torch.eye(3), r"shape \(3, 3\), expected \(2, 2\)"),
+        (torch.tensor([[1.0, 0.5], [0.0, 1.0]]), "symmetric"),
+        (torch.tensor([[1.0, 2.0], [2.0, 1.0]]), "smallest eigenvalue is -1"),
+    ],
+)
+def test_what_is_no_covariance_is_refused(covariance, words):
+    with pytest.raises(ValueError, match=words):
+        draw(covariance=covariance)

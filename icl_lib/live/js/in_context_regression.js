@@ -138,10 +138,24 @@ function rule(state, pairs) {
   return gradientDescent(pairs, state.steps, state.step_size);
 }
 
+/** All readers at once: every step of gradient descent, least squares, ridge. */
+function everyReader(state, pairs) {
+  const walk = Array.from({ length: state.steps + 1 }, (_, i) => gradientDescent(pairs, i, state.step_size));
+  const [squares, best] = [leastSquares(pairs), ridge(pairs, state.penalty)];
+  const at = ([slope, shift]) => slope * state.question + shift;
+  return { walk, squaresLine: squares, descent: at(walk[state.steps]), squares: at(squares), ridge: at(best) };
+}
+
 /** Everything that the figure shows, from its state. */
 export function numbers(state, { tensors, bytes }) {
   const pairs = state.pairs.slice(0, state.shown);
   const says = networkFunction(state.network, tensors, pairs);
+  if (state.together) {
+    return {
+      curve: CURVE.map((x) => [x, says(x)]), network: says(state.question), checksum: crc32(bytes),
+      ...everyReader(state, pairs),
+    };
+  }
   const line = rule(state, pairs);
   const network = says(state.question);
   const other = line[0] * state.question + line[1];
@@ -151,15 +165,19 @@ export function numbers(state, { tensors, bytes }) {
   };
 }
 
-const NAMES = ["network", "pairs", "shown", "question", "rule", "steps", "step_size", "penalty"];
+const NAMES = ["network", "pairs", "shown", "question", "rule", "steps", "step_size", "penalty", "together"];
 const read = (model) => Object.fromEntries(NAMES.map((name) => [name, model.get(name)]));
 const hex = (x) => x.toString(16).padStart(8, "0");
 const clamp = (x, most) => Math.max(-most, Math.min(most, Number(x.toFixed(2))));
 
 function words(state, found) {
   const after = state.shown === 0 ? "Without a demonstration" : `After ${state.shown} demonstration${state.shown === 1 ? "" : "s"}`;
-  const name = state.rule === "gradient descent"
-    ? `${state.steps} step${state.steps === 1 ? "" : "s"} of gradient descent` : state.rule;
+  const taken = `${state.steps} step${state.steps === 1 ? "" : "s"} of gradient descent`;
+  if (state.together) {
+    return `${after} the network guesses ${number(found.network)} at x = ${number(state.question)}; ${taken} `
+      + `say${state.steps === 1 ? "s" : ""} ${number(found.descent)}, least squares ${number(found.squares)}, ridge ${number(found.ridge)}.`;
+  }
+  const name = state.rule === "gradient descent" ? taken : state.rule;
   return `${after} the network guesses ${number(found.network)} at x = ${number(state.question)}; ${name} `
     + `on the same demonstrations gives ${number(found.rule)}. The checksum of its weights is still ${hex(found.checksum)}.`;
 }
@@ -212,18 +230,27 @@ function plane(model) {
   const y = scale([-HIGH, HIGH], [box[3], box[1]]);
   const points = handles(model, x, y, [width, height]);
   const inside = ([, value]) => Math.abs(value) <= HIGH;
+  const place = (list) => path(list.map(([a, b]) => [x(a), y(b)]));
+  const straight = ([slope, shift]) => CURVE.map((t) => [t, slope * t + shift]).filter(inside);
+  const stroke = (line, role, options) => s("path", { d: place(straight(line)), fill: "none", stroke: color(role), ...options });
+  const rules = (state, found) => (state.together ? [
+    ...found.walk.map((line, i) => stroke(line, "key", i === state.steps
+      ? { "stroke-width": 2.5, "stroke-dasharray": "2 4" } : { "stroke-width": 1, opacity: 0.55 })),
+    stroke(found.squaresLine, "gold", { "stroke-width": 2.5, "stroke-dasharray": "9 5" }),
+  ] : [stroke(found.line, "neutral", { "stroke-width": 2, "stroke-dasharray": "7 5" })]);
   const set = (state, found) => {
-    const straight = CURVE.map((t) => [t, found.line[0] * t + found.line[1]]).filter(inside);
-    const place = (list) => path(list.map(([a, b]) => [x(a), y(b)]));
     picture.redraw(
       axes({ x, y, box, xTicks: [-2, -1, 0, 1, 2], yTicks: [-4, -2, 0, 2, 4], xLabel: "x", yLabel: "y" }),
       s("line", { x1: x(state.question), x2: x(state.question), y1: box[1], y2: box[3], stroke: color("query"), "stroke-dasharray": "4 4" }),
       text(x(state.question), box[1] - 4, "?", { anchor: "middle", role: "query", size: 16, weight: 700 }),
-      s("path", { d: place(straight), fill: "none", stroke: color("neutral"), "stroke-width": 2, "stroke-dasharray": "7 5" }),
+      ...rules(state, found),
       s("path", { d: place(found.curve.filter(inside)), fill: "none", stroke: color("predicted"), "stroke-width": 3 }),
       inside([0, found.network]) && s("circle", { cx: x(state.question), cy: y(found.network), r: 6, fill: color("predicted") }),
     );
-    picture.describe(`${words(state, found)} The solid curve is the network, the dashed line is ${state.rule}.`);
+    const dashed = state.together
+      ? "the thin lines are the steps of gradient descent, the dotted one the last; least squares is dashed"
+      : `the dashed line is ${state.rule}`;
+    picture.describe(`${words(state, found)} The solid curve is the network, ${dashed}.`);
     points.set(state);
   };
   const element = h("div", { style: "position:relative" }, [picture.element, points.element]);
@@ -249,25 +276,37 @@ function render({ model, el }) {
   const start = model.get("pairs");
   const reset = button({ label: "Back to the start", onClick: () => { model.set("pairs", start); model.save_changes(); } });
   const picture = plane(model);
+  const together = model.get("together");
   const keyNumbers = readouts([
     { name: "network", label: "the network's guess", role: "predicted" },
-    { name: "rule", label: "the dashed rule's guess" },
-    { name: "gap", label: "gap between them", role: "error" },
+    ...(together ? [
+      { name: "descent", label: "gradient descent, last step", role: "key" },
+      { name: "squares", label: "least squares", role: "gold" },
+      { name: "ridge", label: "ridge: the best possible here" },
+    ] : [
+      { name: "rule", label: "the dashed rule's guess" },
+      { name: "gap", label: "gap between them", role: "error" },
+    ]),
     { name: "checksum", label: "checksum of the weights", format: hex },
   ]);
+  const shownNumbers = together ? ["network", "descent", "squares", "ridge", "checksum"] : ["network", "rule", "gap", "checksum"];
+  const hint = together
+    ? "Solid: the network. Dashed: least squares. Thin: the steps of gradient descent, dotted the last."
+    : "Solid: the network. Dashed: the rule you compare with.";
   const said = sentence();
   const update = () => {
     const state = read(model);
     const found = numbers(state, unpacked);
     picture.set(state, found);
-    keyNumbers.set({ network: found.network, rule: found.rule, gap: found.gap, checksum: found.checksum });
+    keyNumbers.set(Object.fromEntries(shownNumbers.map((name) => [name, found[name]])));
     said.say(words(state, found));
   };
   frame({
-    el, model, title: "A network that reads examples", controls: [shown, question, rules, steps],
+    el, model, title: together ? "Readers of the same examples" : "A network that reads examples",
+    controls: together ? [shown, question, steps] : [shown, question, rules, steps],
     body: [
       h("div", { class: "icl-pair" }, [
-        h("div", {}, [picture.element, h("p", { class: "icl-hint", text: "Drag a point, or focus it and use the arrow keys. Solid: the network. Dashed: the rule you compare with." })]),
+        h("div", {}, [picture.element, h("p", { class: "icl-hint", text: `Drag a point, or focus it and use the arrow keys. ${hint}` })]),
         h("div", {}, [keyNumbers.element, h("div", { class: "icl-buttons" }, [rotate.element, reset.element])]),
       ]),
       said,
