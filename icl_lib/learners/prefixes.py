@@ -84,11 +84,8 @@ def grams(inputs: Tensor) -> Tensor:
 
 
 def _cumulate(terms: Tensor, dim: int) -> Tensor:
-    shape = list(terms.shape)
-    shape[dim] += 1
-    sums = terms.new_zeros(shape)
-    torch.cumsum(terms, dim, out=sums.narrow(dim, 1, terms.shape[dim]))
-    return sums
+    nothing = torch.zeros_like(terms.narrow(dim, 0, 1))
+    return torch.cat([nothing, terms], dim=dim).cumsum(dim)
 
 
 def all_finite(values: Tensor) -> bool:

@@ -1,6 +1,6 @@
 """What the metrics show when there is nothing to show: closed forms.
 
-:mod:`tests` checks each by simulation.
+The tests check each by simulation.
 """
 
 import math

@@ -84,7 +84,7 @@ def class_errors(
 def algorithm_distances(
     fig, theme: Theme, columns: Sequence[str], rows: Mapping[str, ArrayLike]
 ) -> None:
-    """Draw a table of squared prediction differences; dark is far, a frame marks the nearest.
+    """Draw a table of squared prediction differences; a frame marks the nearest of each row.
 
     Parameters
     ----------
@@ -103,11 +103,13 @@ def algorithm_distances(
         raise ValueError(f"expected {len(columns)} positive distances in each of {len(rows)} rows")
     axes = fig.subplots()
     norm = LogNorm(table.min(), table.max())
-    axes.imshow(table, cmap="Greys" if theme == "light" else "Greys_r", norm=norm, aspect="auto")
+    drawn = axes.imshow(
+        table, cmap="Greys" if theme == "light" else "Greys_r", norm=norm, aspect="auto"
+    )
+    colors = drawn.to_rgba(table)
     for i, row in enumerate(table):
         for j, value in enumerate(row):
-            far = norm(value) > 0.55
-            ink = color("background" if far else "text", theme)
+            ink = "black" if _light(colors[i, j]) else "white"
             axes.text(j, i, f"{value:.3f}", ha="center", va="center", fontsize=9, color=ink)
         nearest = int(row.argmin())
         axes.add_patch(_frame(nearest, i, color("predicted", theme)))
@@ -171,6 +173,11 @@ def _errors(axes, theme: Theme, name: str, values: np.ndarray):
     axes.fill_between(steps, values.min(0), values.max(0), color=ink, alpha=0.2, linewidth=0)
     (line,) = axes.plot(steps, values.mean(0), linestyle=dash, marker=mark, markersize=4, color=ink)
     return line
+
+
+def _light(rgba: np.ndarray) -> bool:
+    """Return whether black text stands out better on a grey than white text."""
+    return bool(rgba[0] > 0.46)
 
 
 def _frame(column: int, row: int, ink: str) -> Rectangle:

@@ -33,7 +33,14 @@ def _band(axes, where, values, ink, dash, mark, label) -> None:
     values = np.atleast_2d(np.asarray(values, dtype=float))
     for row in values if len(values) > 1 else ():
         axes.plot(where, row, ".", color=ink, markersize=5, alpha=0.7)
-    axes.plot(where, values.mean(0), dash, marker=mark, markersize=6, color=ink, label=label)
+    axes.plot(where, _mean(values), dash, marker=mark, markersize=6, color=ink, label=label)
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Return the mean over the seeds that there are, NaN where there are none."""
+    told = np.isfinite(values)
+    total = np.where(told, values, 0.0).sum(0)
+    return np.divide(total, told.sum(0), out=np.full(len(total), np.nan), where=told.any(0))
 
 
 @figure(size=(7.4, 4.2))

@@ -1,4 +1,8 @@
-"""The book's own model for the paper's experiment: a small GPT that reads the lab language."""
+"""The book's own model for the paper's experiment: a small GPT that reads the lab language.
+
+This course is a plan: it has been run in parts only, no network of it has reached its bars, and
+none ships. Until one does, ``icl-lib train`` does not offer it.
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace

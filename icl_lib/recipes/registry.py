@@ -16,7 +16,6 @@ MODULES = (
     "language",
     "alignment",
     "scale",
-    "lab",
 )
 
 

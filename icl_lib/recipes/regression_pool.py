@@ -331,6 +331,12 @@ RECIPES = MappingProxyType(
 """The trainings by name."""
 
 
+def shipped_seeds(tasks: int | None) -> tuple[int, ...]:
+    """Return the seeds whose network on a pool of this size ships with the book."""
+    paths = {seed: cards.FOLDER / f"{name_of(tasks, seed)}.safetensors" for seed in SEEDS}
+    return tuple(seed for seed, path in paths.items() if path.is_file())
+
+
 def shipped(name: str) -> tuple[InContextRegressor, dict]:
     """Load a network that the book ships, and its card with the course of its training.
 

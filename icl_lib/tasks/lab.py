@@ -247,7 +247,7 @@ class Lab:
     # ---- what training documents ask ------------------------------------------------------------
 
     @cached_property
-    def _reserved_names(self) -> Bool[Tensor, "4 10 A"]:
+    def _reserved_names(self) -> Bool[Tensor, "4 V A"]:
         """Whether a value and an arbitrary label are kept for measuring."""
         table = torch.zeros(4, max(8, *self.sizes), self.arbitrary, dtype=torch.bool)
         for asked, names in enumerate(RESERVED_NAMES):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from icl_lib import plots
+from icl_lib.plots import task_diversity
 
 ALT = "A figure of the chapter on task diversity, drawn with made-up numbers for a test."
 SIZES = (4, 16, 64, None)
@@ -34,6 +35,12 @@ def test_distances_of_an_unlimited_pool_leave_a_gap_and_no_line_is_lost():
         SIZES, {"new tasks": curves}, untrained={"new tasks": 0.9}, alt=ALT
     )
     assert texts(with_null) == texts(figure) + 1
+
+
+def test_the_line_is_the_mean_of_the_seeds_that_there_are():
+    values = np.array([[1.0, np.nan, np.nan], [3.0, 4.0, np.nan]])
+    assert task_diversity._mean(values).tolist()[:2] == [2.0, 4.0]
+    assert np.isnan(task_diversity._mean(values)[2])
 
 
 def test_one_panel_for_each_pool_and_for_each_kind():
