@@ -216,8 +216,9 @@ class TextTask:
 
     @property
     def filler(self) -> Tensor:
-        """Tokens that say nothing."""
-        return self._special(self.neutral, "", "\n")
+        """Tokens that say nothing: a line break; a full stop where a tokenizer drops it."""
+        found = self._special(self.neutral, "", "\n")
+        return found if len(found) or self.neutral is not None else self._encode(".")
 
     def _special(self, given: Sequence[int] | None, name: str, text: str) -> Tensor:
         if given is not None:
