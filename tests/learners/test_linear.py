@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from icl_lib import learners
 from icl_lib.learners import gradient_step_error, least_squares_error
 from icl_lib.learners.linear import _by_singular_values
+from icl_lib.learners.recursive import fit_least_squares
 from icl_lib.tasks.regression import linear_prompts
 
 LEARNERS = {
@@ -114,6 +115,15 @@ def test_singular_designs_equal_the_pseudo_inverse(kind, points, dimension, batc
     wanted = _by_singular_values(x, prompts.targets)
     scale = 1 + wanted.abs().max().item()
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-7 * scale)
+
+
+@pytest.mark.parametrize("kind", ["repeated", "combined", "subspace", "some"])
+def test_plainly_singular_designs_need_no_singular_values(kind):
+    prompts = draw(6, 9, 4, noise=0.5)
+    x = singular_design(kind, prompts.inputs.clone(), torch.Generator().manual_seed(0))
+    weights, doubtful = fit_least_squares(x, prompts.targets)
+    assert not doubtful.any()
+    torch.testing.assert_close(weights, _by_singular_values(x, prompts.targets))
 
 
 def test_what_the_recursion_cannot_judge_goes_to_singular_values():

@@ -64,6 +64,15 @@ def test_coordinate_descent_ends_where_the_path_does(seed, dimension):
     assert learners.lasso_gap(x, y, found, 0.1).max() < 1e-9
 
 
+def test_the_path_alone_arrives_where_nothing_is_singular():
+    x, y = draw(30, 8, batch=40)
+    gram, moment = x.mT @ x / 30, (x.mT @ y[..., None])[..., 0] / 30
+    for penalty in (0.3, 0.01):
+        found = homotopy.follow(gram, moment, penalty)
+        wanted = learners.lasso(x, y, penalty)[:, -1]
+        torch.testing.assert_close(found, wanted, rtol=0, atol=1e-12)
+
+
 def test_the_path_goes_on_from_repeated_and_zero_inputs():
     x, y = draw(6, 3)
     x = torch.cat([x, x, 0 * x, x[..., :1].expand_as(x)], dim=-2)
