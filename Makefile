@@ -10,7 +10,11 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	if $$p -c '$(MINIMUM)' 2>/dev/null; then echo $$p; break; fi; done)
 PORT ?= 8000
 TEST_WORKERS ?= 2
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile \
+	-c constraints.txt
+# pip would compile the packages' files one after the other; so all cores do it
+COMPILE := $(BIN)/python -m compileall -qq -j 0
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help book test unit serve notebooks lint links lighthouse benchmark constraints clean distclean
@@ -44,6 +48,7 @@ $(BIN)/python:
 $(VENV)/.stamp-%: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing the pinned packages for '$*' into $(VENV) (the first time takes minutes)"
 	@$(INSTALL) -e ".[$*]"
+	@$(COMPILE) $(VENV)/lib || true  # a few packages carry files that no Python compiles
 	@touch $@
 
 # ---- the two commands -----------------------------------------------------------------------
@@ -57,13 +62,17 @@ unit: $(VENV)/.stamp-test
 	@$(BIN)/python -m pytest -q -n $(TEST_WORKERS) -m "not site and not browser"
 
 # Fast checks first. The notebooks are executed once; the site and its tests use that execution.
+# The site is built by one process, so the live figures, which do not need it, are tested meanwhile.
 test: unit
 	@echo "== notebooks"
 	@$(BIN)/python tools/execute.py
-	@echo "== site"
-	@$(BIN)/python tools/build_site.py --port $(PORT)
-	@echo "== tests of the executed notebooks, of the site and of the live figures"
-	@$(BIN)/python -m pytest -q -n $(TEST_WORKERS) --dist loadscope -m "site or browser"
+	@echo "== site, and tests of the live figures"
+	@$(BIN)/python tools/build_site.py --port $(PORT) & site=$$!; \
+	 $(BIN)/python -m pytest -q -n $(TEST_WORKERS) --dist loadgroup \
+	   -m "browser and not site" tests/live; live=$$?; \
+	 wait $$site && exit $$live
+	@echo "== tests of the executed notebooks and of the site"
+	@$(BIN)/python -m pytest -q -n $(TEST_WORKERS) --dist loadgroup -m site tests/notebooks tests/site
 
 # ---- for readers and authors ----------------------------------------------------------------
 

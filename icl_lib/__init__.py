@@ -6,4 +6,4 @@ Rooms, in the order in which the book opens them: ``models``, ``optim``, ``dual`
 Nothing is imported here: each chapter imports the room it needs.
 """
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"

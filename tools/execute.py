@@ -1,7 +1,9 @@
 """Execute the notebooks whose inputs changed, each one once, for the tests and the site alike.
 
 A notebook is fresh if its source, icl_lib, the pinned packages and Python are those of its last
-execution. The executed copies go to ``_build/executed``; the sources stay without outputs.
+execution. The executed copies go to ``_build/executed``; the sources stay without outputs. As many
+run at a time as there are cores, four at most, and their cores are shared out among them: networks
+as small as the book's run no faster on two threads than on one.
 """
 
 import argparse
@@ -12,11 +14,13 @@ import resource
 import shutil
 import sys
 import time
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
 from pathlib import Path
 
 import nbformat
 import pytest
-from common import BUILD, EXECUTED, ROOT, notebook_key, sources
+from common import BUILD, EXECUTED, ROOT, notebook_key, sources, usable_cores
 
 # nbmake does not collect below a folder called _build, so notebooks run here.
 RUNNING = ROOT / "_work" / "running"
@@ -47,7 +51,6 @@ def run_nbmake(copy: Path, timeout: int) -> Outcome:
     """Execute ``copy`` in place with nbmake."""
     outcome = Outcome()
     settings = RUNNING / "pytest.ini"
-    settings.write_text("[pytest]\n", encoding="utf-8")
     options = ["--nbmake", "--overwrite", f"--nbmake-timeout={timeout}", "-c", str(settings)]
     options += [f"--rootdir={RUNNING}", "-p", "no:cacheprovider", "-p", "no:terminal"]
     code = pytest.main([*options, str(copy)], plugins=[outcome])
@@ -103,7 +106,6 @@ def _processor_seconds() -> float:
 
 def execute(notebook: Path, key: str, timeout: int) -> tuple[float, list[str]]:
     """Execute one notebook; keep copy and record if it succeeds. Return seconds and problems."""
-    RUNNING.mkdir(parents=True, exist_ok=True)
     copy = Path(shutil.copy(notebook, RUNNING / notebook.name))
     start, before = time.perf_counter(), _processor_seconds()
     outcome = run_nbmake(copy, timeout)
@@ -127,13 +129,40 @@ def forget_removed(names: set[str]) -> None:
             file.unlink()
 
 
-def prepare_environment() -> None:
+def prepare_environment(threads: int) -> None:
     """Make the kernel the one of this environment, whatever the user has installed elsewhere."""
     os.environ["JUPYTER_PATH"] = str(Path(sys.prefix) / "share" / "jupyter")
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.prefix) / "bin"), os.environ["PATH"]])
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     for name in ("PYTEST_ADDOPTS", "PYTHONWARNINGS"):
         os.environ.pop(name, None)
+    RUNNING.mkdir(parents=True, exist_ok=True)
+    (RUNNING / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+    BUILD.mkdir(exist_ok=True)
+
+
+def longest_first(stale: list[Path]) -> list[Path]:
+    """Order notebooks by the seconds of their last execution, those never executed by size."""
+    return sorted(
+        stale, key=lambda p: (-read_record(p.stem).get("seconds", 1e6), -p.stat().st_size)
+    )
+
+
+def execute_all(keys: dict[Path, str], jobs: int, timeout: int) -> dict[Path, list[str]]:
+    """Execute notebooks, ``jobs`` at a time; print a line for each; return problems by notebook."""
+    failures, width = {}, max((len(p.stem) for p in keys), default=0)
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        running: dict[Future, Path] = {
+            pool.submit(execute, p, keys[p], timeout): p for p in longest_first(list(keys))
+        }
+        for number, done in enumerate(as_completed(running), 1):
+            notebook, (seconds, found) = running[done], done.result()
+            print(f"[{number}/{len(keys)}] {notebook.stem:<{width}}  ", end="")
+            print(f"{'FAILED after' if found else 'executed in'} {seconds:.1f} s", flush=True)
+            if found:
+                failures[notebook] = found
+    return failures
 
 
 def main() -> int:
@@ -142,26 +171,24 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help="file stems; all notebooks if none is given")
     parser.add_argument("--force", action="store_true", help="execute fresh notebooks too")
     parser.add_argument("--timeout", type=int, default=300, help="seconds for one cell")
+    cores = usable_cores()
+    parser.add_argument("--jobs", type=int, default=min(4, cores), help="notebooks at a time")
     arguments = parser.parse_args()
     chosen = [p for p in sources() if not arguments.names or p.stem in arguments.names]
     if not chosen:
         print("There is no notebook to execute.")
         return 1
-    prepare_environment()
-    BUILD.mkdir(exist_ok=True)
+    jobs = max(1, min(arguments.jobs, len(chosen)))
+    prepare_environment(max(1, cores // jobs))
     forget_removed({p.stem for p in sources()})
-    width, failures = max(len(p.stem) for p in chosen), {}
-    for number, notebook in enumerate(chosen, 1):
-        key, record = notebook_key(notebook), read_record(notebook.stem)
-        print(f"[{number}/{len(chosen)}] {notebook.stem:<{width}}  ", end="", flush=True)
-        if record.get("key") == key and not arguments.force:
-            print(f"unchanged (executed in {record['seconds']:.1f} s)")
-            continue
-        seconds, found = execute(notebook, key, arguments.timeout)
-        print(f"{'FAILED after' if found else 'executed in'} {seconds:.1f} s", flush=True)
-        if found:
-            failures[notebook] = found
-    for notebook, found in failures.items():
+    keys = {p: notebook_key(p) for p in chosen}
+    fresh = [p for p in chosen if read_record(p.stem).get("key") == keys[p] and not arguments.force]
+    for notebook in fresh:
+        seconds = read_record(notebook.stem)["seconds"]
+        print(f"{notebook.stem}  unchanged (executed in {seconds:.1f} s)")
+    stale = {p: key for p, key in keys.items() if p not in fresh}
+    failures = execute_all(stale, jobs, arguments.timeout)
+    for notebook, found in sorted(failures.items()):
         print(f"\n{notebook.relative_to(ROOT)} failed:", file=sys.stderr)
         for problem in found:
             print(f"  {problem}", file=sys.stderr)

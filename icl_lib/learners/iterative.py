@@ -125,7 +125,7 @@ def preconditioned(
     Diverging
         If the weights overflow.
 
-    Source: Ahn et al. 2023, section 4.
+    Source: Ahn et al. 2023, the result on several layers.
     Explained in: 12_deeper
     """
     check_pairs(inputs, targets)
@@ -179,7 +179,7 @@ def gd_plus_plus(
     Diverging
         If the weights overflow.
 
-    Source: von Oswald et al. 2023, section 4 (GD++).
+    Source: von Oswald et al. 2023, who call it GD++.
     Explained in: 12_deeper
     """
     check_pairs(inputs, targets)

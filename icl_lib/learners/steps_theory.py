@@ -49,7 +49,7 @@ def one_step_error(
     ValueError
         If a size is not positive, or no distribution has these moments (m₄ < v²).
 
-    Source: the reference values of section 3 in von Oswald et al. 2023 were found by a search over
+    Source: the reference values of von Oswald et al. 2023 were found in their code by a search over
     step sizes; this form is derived here.
     Explained in: 11_one_step
     """

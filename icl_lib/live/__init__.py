@@ -36,6 +36,10 @@ FIGURES = {
     "DepthSteps": "depth_steps",
     "ShiftedPrompt": "shifted_prompt",
     "TaskPool": "task_pool",
+    "DemonstrationsExplorer": "demonstrations_explorer",
+    "UpdateVectors": "update_vectors",
+    "SimilarityInTraining": "similarity_in_training",
+    "ProtocolCost": "protocol_cost",
 }
 """Class name and module name of every live figure."""
 

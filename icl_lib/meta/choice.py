@@ -1,6 +1,7 @@
 """A step size for finetuning, chosen on other tasks than those that are reported."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -76,6 +77,79 @@ def accuracy_after(
     return right / len(asked)
 
 
+def step_size_accuracies(
+    model: GPT,
+    tasks: Sequence[ClassificationTask],
+    *,
+    candidates: Sequence[float] = PAPER_STEP_SIZES,
+    finetuning: Finetuning | None = None,
+    demonstrations: int | Mapping[str, int] = 32,
+    seeds: Sequence[int] = (0,),
+    queries: int | None = 256,
+    progress: Callable[[str], None] | None = None,
+) -> dict[str, dict[float, float]]:
+    """Return the mean accuracy over seeds by task and step size; NaN where finetuning diverged.
+
+    Parameters
+    ----------
+    model, tasks, candidates, finetuning, seeds, queries
+        See :func:`best_step_size`.
+    demonstrations
+        One number for all, or one for each task by name.
+    progress
+        Called with a line of text before each task.
+
+    Explained in: 16_paper_experiment
+    """
+    how, found = Finetuning() if finetuning is None else finetuning, {}
+    for task in tasks:
+        if progress is not None:
+            progress(f"{task.name}: accuracy with {len(candidates)} step sizes")
+        count = demonstrations if isinstance(demonstrations, int) else demonstrations[task.name]
+        found[task.name] = {}
+        for lr in sorted(candidates):
+            try:
+                shares = [
+                    accuracy_after(
+                        model, task, replace(how, lr=lr), demonstrations=count, seed=seed,
+                        queries=queries,
+                    )
+                    for seed in seeds
+                ]  # fmt: skip
+                found[task.name][lr] = sum(shares) / len(shares)
+            except ArithmeticError:
+                found[task.name][lr] = math.nan
+    return found
+
+
+def best_on(accuracies: Mapping[str, Mapping[float, float]], tasks: Sequence[str]) -> Choice:
+    """Return the step size with the best mean over some tasks; one that diverges counts 0.
+
+    Parameters
+    ----------
+    accuracies
+        From :func:`step_size_accuracies`.
+    tasks
+        Names; not those that are reported.
+
+    Raises
+    ------
+    ValueError
+        If there are no tasks, or finetuning diverges or is never right with all step sizes.
+
+    Explained in: 16_paper_experiment
+    """
+    if not tasks:
+        raise ValueError("there are no tasks to choose a step size on")
+    found = {}
+    for lr in accuracies[tasks[0]]:
+        mean = sum(accuracies[name][lr] for name in tasks) / len(tasks)
+        found[lr] = 0.0 if math.isnan(mean) else mean
+    if not any(found.values()):
+        raise ValueError(f"finetuning diverged or was never right with all of {sorted(found)}")
+    return Choice(max(found, key=lambda lr: (found[lr], -lr)), found)
+
+
 def best_step_size(
     model: GPT,
     tasks: Sequence[ClassificationTask],
@@ -116,25 +190,8 @@ def best_step_size(
     check_model(model)
     if not tasks or not candidates:
         raise ValueError(f"got {len(tasks)} tasks and {len(candidates)} step sizes to choose from")
-    how = Finetuning() if finetuning is None else finetuning
-    found: dict[float, float] = {}
-    for lr in sorted(candidates):
-        try:
-            shares = [
-                accuracy_after(
-                    model,
-                    task,
-                    replace(how, lr=lr),
-                    demonstrations=demonstrations,
-                    seed=seed,
-                    queries=queries,
-                )
-                for task in tasks
-                for seed in seeds
-            ]
-            found[lr] = sum(shares) / len(shares)
-        except ArithmeticError:
-            found[lr] = 0.0
-    if not any(found.values()):
-        raise ValueError(f"finetuning diverged or was never right with all of {sorted(candidates)}")
-    return Choice(max(found, key=lambda lr: (found[lr], -lr)), found)
+    found = step_size_accuracies(
+        model, tasks, candidates=candidates, finetuning=finetuning,
+        demonstrations=demonstrations, seeds=seeds, queries=queries,
+    )  # fmt: skip
+    return best_on(found, list(found))

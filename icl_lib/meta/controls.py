@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from icl_lib.meta.nulls import normalised_update_similarity
-from icl_lib.meta.similarity import cosine, norm_ratio, output_update_similarity, unit
+from icl_lib.meta.similarity import beside, cosine, norm_ratio, unit
 from icl_lib.models.gpt import GPT
 
 CONTROLS: Mapping[str, str] = MappingProxyType(
@@ -122,7 +122,10 @@ def output_rows(
     controls: Sequence[str],
     seed: int,
 ) -> dict[tuple[str, str], Float[Tensor, "E L"]]:
-    """Return the similarity of output updates, published and raw, with every control.
+    """Return the similarity of output updates with every control.
+
+    ``simaou`` is the published one, ``simaou_raw`` does not normalise, ``simaou_beside`` compares
+    what is at right angles to the zero-shot output.
 
     Parameters
     ----------
@@ -144,22 +147,23 @@ def output_rows(
 
     Explained in: 17_chance
     """
-    rows = {}
-    for metric, normalised in (("simaou", True), ("simaou_raw", False)):
-        z, i, f = (unit(h) if normalised else h for h in (zero, icl, ft))
-        a, b = i - z, f - z
-        other = partners(len(z), seed)
+    rows, other = {}, partners(len(zero), seed)
+    noisy = zero + noise_like(ft - zero, seed) if "noise" in controls else zero
+    views = {
+        "simaou": lambda h: unit(h) - unit(zero),
+        "simaou_raw": lambda h: h - zero,
+        "simaou_beside": lambda h: beside(zero, h),
+    }
+    for metric, view in views.items():
+        a, b = view(icl), view(ft)
         found = {
-            "shuffled-pairing": lambda a=a, b=b, o=other: cosine(a, b[o]),
-            "other-example": lambda a=a, o=other: cosine(a, a[o]),
+            "shuffled-pairing": lambda a=a, b=b: cosine(a, b[other]),
+            "other-example": lambda a=a: cosine(a, a[other]),
             "mean-removed": lambda a=a, b=b: cosine(a - a.mean(0), b - b.mean(0)),
-            "noise": lambda n=normalised: output_update_similarity(
-                zero, icl, zero + noise_like(ft - zero, seed), normalised=n
-            ),
+            "noise": lambda a=a, v=view: cosine(a, v(noisy)),
         }
         if padded is not None:
-            p = unit(padded) if normalised else padded
-            found["position-removed"] = lambda i=i, p=p, b=b: cosine(i - p, b)
+            found["position-removed"] = lambda a=a, b=b, v=view: cosine(a - v(padded), b)
         for control, compute in found.items():
             if control in controls:
                 rows[control, metric] = compute()

@@ -63,6 +63,8 @@ class Finetuning:
         How often all demonstrations are seen, in the order of the prompt.
     batch
         Demonstrations a step.
+    momentum
+        μ of plain SGD's velocity, :math:`v ← μ v + ∇_θ \ell,\ θ ← θ - η v`; 0 in the paper.
 
     Raises
     ------
@@ -81,6 +83,7 @@ class Finetuning:
     descent: str = "plain"
     passes: int = 1
     batch: int = 1
+    momentum: float = 0.0
 
     def __post_init__(self) -> None:
         known = {"parameters": tuple(PARAMETERS), "loss_on": LOSS_ON, "descent": DESCENT}
@@ -95,6 +98,8 @@ class Finetuning:
             raise ValueError(
                 f"passes and batch must be at least 1, got {self.passes} and {self.batch}"
             )
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum must be at least 0 and less than 1, got {self.momentum}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,8 +111,8 @@ class Trace:
     inputs, queries
         What the projections read and the attention query, before that step's update.
     key_errors, value_errors
-        e = −η ∂L/∂k and −η ∂L/∂v: ΔW_K = Σ e ⊗ x over these rows, if every trained parameter
-        is a projection.
+        e = −η ∂L/∂k and −η ∂L/∂v: ΔW_K = Σ e ⊗ x over these rows, whatever else trains. With
+        momentum, a step s of S counts :math:`1 + μ + … + μ^{S - s}` times.
     slot
         Which demonstration token of the prompt it is, counted as in
         :class:`icl_lib.meta.prompts.Beginning`; −1 for the opening.
@@ -212,17 +217,28 @@ def finetune(
     rows = _rows(demonstrations, start, how.loss_on)
     losses: list[float] = []
     kept: list[tuple[Tensor, ...]] = []
+    velocity = [torch.zeros_like(p) for p in parameters] if how.momentum else []
     with torch.enable_grad():
         for _ in range(how.passes):
             for first in range(0, len(rows), how.batch):
                 batch = _padded(rows[first : first + how.batch], device)
-                losses.append(_step(twin, parameters, batch, how, kept, trace, losses))
+                losses.append(_step(twin, parameters, batch, how, kept, trace, losses, velocity))
     for parameter in parameters:
         parameter.requires_grad_(False)
     if not trace:
         return twin, None
+    kept = _with_momentum(kept, how.momentum)
     slots = sum(len(d.tokens) for d in demonstrations)
     return twin, Trace(*(torch.cat(part) for part in zip(*kept, strict=True)), slots, tuple(losses))
+
+
+def _with_momentum(kept: list[tuple[Tensor, ...]], momentum: float) -> list[tuple[Tensor, ...]]:
+    """Count the error signals of each step as often as the velocity has moved along them."""
+    found, times = [], 1.0
+    for inputs, queries, keys, values, slot in reversed(kept):
+        found.append((inputs, queries, times * keys, times * values, slot))
+        times = 1 + momentum * times
+    return found[::-1]
 
 
 def _rows(demonstrations: Sequence[Demonstration], start: Tensor, loss_on: str) -> list[_Rows]:
@@ -252,6 +268,7 @@ def _step(
     kept: list[tuple[Tensor, ...]],
     trace: bool,
     losses: Sequence[float],
+    velocity: list[Tensor],
 ) -> float:
     done = _forward(model, batch, how.descent)
     loss = float(done.loss.detach())
@@ -261,7 +278,12 @@ def _step(
     grads = torch.autograd.grad(done.loss, wanted, allow_unused=True)
     grads = [torch.zeros_like(w) if g is None else g for w, g in zip(wanted, grads, strict=True)]
     with torch.no_grad():
-        torch._foreach_add_(parameters, grads[: len(parameters)], alpha=-how.lr)
+        slopes = grads[: len(parameters)]
+        if velocity:
+            torch._foreach_mul_(velocity, how.momentum)
+            torch._foreach_add_(velocity, slopes)
+            slopes = velocity
+        torch._foreach_add_(parameters, slopes, alpha=-how.lr)
     if trace:
         layers, errors = len(done.keys), grads[len(parameters) :]
         heads = (done.queries, errors[:layers], errors[layers:])

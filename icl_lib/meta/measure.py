@@ -5,7 +5,7 @@ attention to the demonstrations; never the maps themselves.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -48,10 +48,32 @@ class Condition:
     ----------
     model, prefix
         The beginning must have been read by this model.
+    kept
+        What was seen of each batch, by its number, for the next call of :func:`measure` with the
+        same batches; nothing is kept, if ``None``.
     """
 
     model: GPT
     prefix: Prefix
+    kept: dict[int, Observation] | None = None
+
+    def see(self, number: int, batch: Batch, labels: tuple[Int[Tensor, "_"], ...]) -> Observation:
+        """Read a batch, unless what was seen of it is kept."""
+        if self.kept is None:
+            return observe(self.model, batch, self.prefix, labels)
+        if number not in self.kept:
+            seen = observe(self.model, batch, self.prefix, labels)
+            self.kept[number] = _light(seen, texts=not bool(self.prefix.demonstration.any()))
+        return self.kept[number]
+
+
+def _light(seen: Observation, *, texts: bool) -> Observation:
+    """Return what metrics need of a condition that is not trained; NaN in place of the rest."""
+    dropped = ("keys", "values") if texts else ("keys", "values", "text_inputs")
+    full = {name: getattr(seen, name) for name in dropped}
+    return replace(
+        seen, **{name: x.new_full((), torch.nan).expand(x.shape) for name, x in full.items()}
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,8 +178,8 @@ def measure(
     Explained in: 16_paper_experiment
     """
     found = Measured()
-    for batch in batches:
-        seen = {n: observe(c.model, batch, c.prefix, labels) for n, c in conditions.items()}
+    for number, batch in enumerate(batches):
+        seen = {n: c.see(number, batch, labels) for n, c in conditions.items()}
         for name, what in seen.items():
             check_finite(name, what.label_log_probs)
             _put(found.log_probs, name, batch.numbers, what.label_log_probs, count)

@@ -20,8 +20,8 @@ The same word at the same place has the same query in the first layer, so ties a
 order of sums must not decide them.
 """
 
-SMALL = 8
-"""Blocks of this size are compared pair by pair; larger ones are merged."""
+SMALL = 12
+"""Blocks up to this size are compared pair by pair; larger ones are merged."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,15 +146,17 @@ def inversions(x: Int[np.ndarray, "R n"]) -> Float[np.ndarray, "R"]:
     Explained in: 16_paper_experiment
     """
     rows, n = x.shape
-    size = SMALL
-    while size < n:
-        size *= 2
+    small, blocks = n, 1
+    while small > SMALL:  # 2, 4, 8 … blocks, so that little is padded
+        blocks *= 2
+        small = -(-n // blocks)
+    size = small * blocks
     x = np.pad(x, ((0, 0), (0, size - n)), constant_values=n)  # behind all others: no new pair
-    blocks = x.astype(np.int32).reshape(rows, -1, SMALL)
+    parts = x.astype(np.int32).reshape(rows, blocks, small)
     found = np.zeros(rows)
-    for shift in range(1, SMALL):
-        found += np.count_nonzero(blocks[..., shift:] < blocks[..., :-shift], axis=(1, 2))
-    half, whole, x = SMALL, size, blocks.reshape(rows, size)
+    for shift in range(1, small):
+        found += np.count_nonzero(parts[..., shift:] < parts[..., :-shift], axis=(1, 2))
+    half, whole, x = small, size, parts.reshape(rows, size)
     while half < whole:
         keys = 2 * x.reshape(rows, -1, 2, half)
         keys[:, :, 1] += 1

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool
-from scipy.stats import beta
+from scipy.special import betaincinv
 from torch import Tensor
 
 
@@ -29,7 +29,7 @@ class Share:
         """Lower end: the share that would give so many hits or more in 2.5 % of cases."""
         if not self.n:
             return math.nan
-        return float(beta.ppf(0.025, self.hits, self.n - self.hits + 1)) if self.hits else 0.0
+        return float(betaincinv(self.hits, self.n - self.hits + 1, 0.025)) if self.hits else 0.0
 
     @property
     def high(self) -> float:
@@ -38,7 +38,7 @@ class Share:
             return math.nan
         if self.hits == self.n:
             return 1.0
-        return float(beta.ppf(0.975, self.hits + 1, self.n - self.hits))
+        return float(betaincinv(self.hits + 1, self.n - self.hits, 0.975))
 
 
 @dataclass(frozen=True)

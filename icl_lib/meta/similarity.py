@@ -59,6 +59,23 @@ def output_update_similarity(
     return cosine(in_context - zero_shot, finetuned - zero_shot)
 
 
+def beside(
+    zero_shot: Float[Tensor, "*batch D"], output: Float[Tensor, "*batch D"]
+) -> Float[Tensor, "*batch D"]:
+    r"""Return what of an output is at right angles to the zero-shot one: :math:`h - (h·ẑ)\,ẑ`.
+
+    That of the output and that of its update are the same, and normalising does not turn it, so
+    that neither normalising nor the zero-shot output, which both updates contain, can make two of
+    them alike.
+
+    Source: definition.
+
+    Explained in: 17_chance
+    """
+    z = unit(zero_shot)
+    return output - (output * z).sum(-1, keepdim=True) * z
+
+
 def norm_ratio(
     before: Float[Tensor, "*batch D"], after: Float[Tensor, "*batch D"]
 ) -> Float[Tensor, "*batch"]:

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from icl_lib.meta.similarity import cosine
-from icl_lib.meta.walk import Prefix, project
+from icl_lib.meta.walk import Prefix
 from icl_lib.models.gpt import GPT, Block
 
 
@@ -54,10 +54,9 @@ def finetuned_update(
     Explained in: 18_layer_by_layer
     """
     heads = []
-    for block in (before, after):
-        _, keys, values = project(block, inputs)
-        shown = seen[:, None, :, None]
-        heads.append((values * shown).mT @ (keys * shown))
+    for attention in (before.attention, after.attention):
+        keys, values = attention.k_proj(inputs), attention.v_proj(inputs) * seen[..., None]
+        heads.append(attention.split(values).mT @ attention.split(keys))
     return heads[1] - heads[0]
 
 

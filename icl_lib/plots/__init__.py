@@ -13,6 +13,16 @@ from icl_lib.plots.attention import (
     score_variance,
     temperature_curves,
 )
+from icl_lib.plots.chance import (
+    NullPanel,
+    RateRow,
+    base_rates,
+    control_rows,
+    null_curves,
+    retreat,
+    split_bars,
+    survival_grid,
+)
 from icl_lib.plots.deeper import decay, errors_by_depth, gains, layer_heat, missing_shares
 from icl_lib.plots.descent import (
     bowl_walks,
@@ -31,6 +41,14 @@ from icl_lib.plots.function_classes import (
     penalty_valleys,
 )
 from icl_lib.plots.gpt import cache_seconds, head_maps, next_token, parameter_parts, training_curve
+from icl_lib.plots.layers import (
+    head_cosines,
+    information_flow,
+    similarity_by_layer,
+    similarity_by_task,
+    similarity_in_training,
+    update_shapes,
+)
 from icl_lib.plots.limits import Curves, measure_rows, shift_curves
 from icl_lib.plots.meta import (
     carry_over_table,
@@ -56,6 +74,7 @@ from icl_lib.plots.pretraining import (
     tokens_per_character,
     two_rulers,
 )
+from icl_lib.plots.real_models import beside_paper, cost_lines, prompt_room
 from icl_lib.plots.regression import error_curves, guesses, training_loss
 from icl_lib.plots.scale import appearance, few_shot, scaling_law, two_metrics
 from icl_lib.plots.task_diversity import (
@@ -68,10 +87,14 @@ from icl_lib.plots.themed import ThemedFigure, figure
 
 __all__ = [
     "Curves",
+    "NullPanel",
+    "RateRow",
     "ThemedFigure",
     "algorithm_distances",
     "appearance",
     "attention_maps",
+    "base_rates",
+    "beside_paper",
     "bowl_walks",
     "cache_seconds",
     "candidate_probabilities",
@@ -79,6 +102,8 @@ __all__ = [
     "change_and_forgetting",
     "class_errors",
     "continuations",
+    "control_rows",
+    "cost_lines",
     "decay",
     "descent_losses",
     "difference_error",
@@ -92,8 +117,10 @@ __all__ = [
     "gains",
     "gradient_cosines",
     "guesses",
+    "head_cosines",
     "head_errors",
     "head_maps",
+    "information_flow",
     "instruction_scores",
     "layer_heat",
     "layer_maps",
@@ -106,15 +133,18 @@ __all__ = [
     "methods_by_distance",
     "missing_shares",
     "next_token",
+    "null_curves",
     "parameter_parts",
     "penalty_valleys",
     "pool_distances",
     "pretraining_run",
     "price_and_gain",
+    "prompt_room",
     "proxy_and_truth",
     "relaxation_agreement",
     "relaxation_error",
     "relaxation_growth",
+    "retreat",
     "reward_over_steps",
     "rule_errors",
     "rule_race",
@@ -124,8 +154,13 @@ __all__ = [
     "seeds_by_row",
     "shift_curves",
     "shrink_factors",
+    "similarity_by_layer",
+    "similarity_by_task",
+    "similarity_in_training",
+    "split_bars",
     "split_segment",
     "step_weights",
+    "survival_grid",
     "taste_curve",
     "temperature_curves",
     "temperature_errors",
@@ -134,6 +169,7 @@ __all__ = [
     "training_loss",
     "two_metrics",
     "two_rulers",
+    "update_shapes",
     "update_spectra",
     "valley_walks",
     "way_losses",

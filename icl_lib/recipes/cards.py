@@ -1,8 +1,10 @@
 """From a recipe to a checkpoint with its card, and back: the same for every training we ship."""
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -12,6 +14,9 @@ from icl_lib import optim
 from icl_lib.models import checkpoint
 
 FOLDER = Path(__file__).parents[1] / "checkpoints"
+
+SEEDS = (0, 1, 2)
+"""Of a training that is repeated; see :func:`name_of`."""
 
 
 @runtime_checkable
@@ -109,6 +114,64 @@ def named(recipes: Mapping[str, Recipe], name: str) -> Any:
     if name not in recipes:
         raise KeyError(f"no training is called {name!r}; there are {', '.join(recipes)}")
     return recipes[name]
+
+
+def name_of(family: str, seed: int = 0) -> str:
+    """Return what the training of a family with this seed is called; seed 0 has the plain name."""
+    return f"{family}-seed{seed}" if seed else family
+
+
+def seeded(make: Callable[..., Recipe], family: str, *arguments, **settings) -> list[Recipe]:
+    """Return one training for each of :data:`SEEDS`, alike in everything else."""
+    return [make(name_of(family, seed), *arguments, seed=seed, **settings) for seed in SEEDS]
+
+
+def by_name(recipes: Iterable[Recipe]) -> Mapping[str, Recipe]:
+    """Return trainings by name, in the order given, not to be changed."""
+    return MappingProxyType({recipe.name: recipe for recipe in recipes})
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """The trainings of one module by name, and the networks among them that the book ships.
+
+    Attributes
+    ----------
+    recipes
+        See :func:`by_name`.
+    """
+
+    recipes: Mapping[str, Recipe]
+
+    def find(self, name: str) -> Any:
+        """Return the recipe called ``name``.
+
+        Raises
+        ------
+        KeyError
+            If there is none; the message lists those there are.
+        """
+        return named(self.recipes, name)
+
+    def shipped(self, name: str) -> tuple[Any, dict]:
+        """Load a network that the book ships; errors of the file as in :func:`load_shipped`.
+
+        Parameters
+        ----------
+        name
+            Of its recipe.
+
+        Returns
+        -------
+        tuple
+            The network in evaluation mode, and its card.
+
+        Raises
+        ------
+        KeyError
+            If no recipe is called so; the message lists those there are.
+        """
+        return load_shipped(self.find(name))
 
 
 def load_shipped(recipe: Recipe) -> tuple[nn.Module, dict]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from types import MappingProxyType
 
 import torch
 from jaxtyping import Float
@@ -11,12 +10,13 @@ from torch import Tensor
 from icl_lib import optim
 from icl_lib.models.linear_transformer import LinearTransformer, LinearTransformerConfig
 from icl_lib.recipes import cards
-from icl_lib.recipes.linear_attention import ask
+from icl_lib.recipes.linear_attention import half_square, measure
 from icl_lib.tasks.regression import Distribution, Prompts, linear_prompts
 
 SPREAD = (1.0, 1.0, 0.5, 0.25, 1.0)
 """Variances of the inputs along their principal axes in the trainings with a covariance."""
-SEEDS = (0, 1, 2)
+
+SEEDS, name_of = cards.SEEDS, cards.name_of
 
 
 def covariance(dtype: torch.dtype = torch.float64) -> Float[Tensor, "d d"]:
@@ -110,7 +110,7 @@ class Recipe:
         """
         return optim.train(
             model,
-            _loss,
+            half_square,
             optim.Generated(self._batch, seed=self.seed),
             optim.Adam(model.parameters(), self.step_size, betas=self.betas),
             steps=self.steps if steps is None else steps,
@@ -187,44 +187,11 @@ def preconditioners(model: LinearTransformer) -> Float[Tensor, "L d d"]:
     return torch.stack(found).detach().mT
 
 
-@torch.no_grad()
-def measure(recipe: Recipe, model: torch.nn.Module, *, prompts: int, seed: int) -> float:
-    """Return the mean squared error of a network at the query, on fresh prompts of its task.
-
-    Parameters
-    ----------
-    recipe
-        Says what the prompts are like.
-    model
-        The network.
-    prompts
-        How many.
-    seed
-        Decides the prompts; keep it apart from that of the training.
-    """
-    weight = next(model.parameters())
-    generator = torch.Generator().manual_seed(optim.derive_seed(seed, 1))
-    drawn = recipe.prompts(prompts, generator, dtype=weight.dtype)
-    inputs, targets = drawn.inputs.to(weight.device), drawn.targets.to(weight.device)
-    return (ask(model, inputs, targets) - targets[..., -1]).pow(2).mean().item()
-
-
-def name_of(family: str, seed: int) -> str:
-    """Return what the training of a family with this seed is called."""
-    return family if seed == 0 else f"{family}-seed{seed}"
-
-
-def _family(name: str, model: LinearTransformerConfig, **settings) -> list[Recipe]:
-    """Return a training with three seeds; the first has the plain name."""
-    return [Recipe(name_of(name, seed), model, seed=seed, **settings) for seed in SEEDS]
-
-
 def _looped(layers: int, **settings) -> list[Recipe]:
     """Return the trainings of a network that applies one layer several times."""
     shape = LinearTransformerConfig(dimension=10, layers=layers, looped=True, init_scale=0.02)
-    return _family(
-        f"regression-loop{layers}", shape, examples=10, distribution="uniform", clip=0.1, **settings
-    )
+    name, draws = f"regression-loop{layers}", {"examples": 10, "distribution": "uniform"}
+    return cards.seeded(Recipe, name, shape, **draws, clip=0.1, **settings)
 
 
 def _preconditioned(name: str, layers: int, form: str, **settings) -> list[Recipe]:
@@ -232,62 +199,26 @@ def _preconditioned(name: str, layers: int, form: str, **settings) -> list[Recip
     shape = LinearTransformerConfig(
         dimension=5, layers=layers, form=form, average=True, init_scale=0.02
     )
-    return _family(name, shape, examples=20, spread=True, **settings)
+    return cards.seeded(Recipe, name, shape, examples=20, spread=True, **settings)
 
 
-RECIPES = MappingProxyType(
-    {
-        recipe.name: recipe
-        for recipe in (
-            *_looped(2, steps=2000, batch=512, step_size=1e-2),
-            *_looped(3, steps=2500, batch=512, step_size=1e-2),
-            *_looped(5, steps=3000, batch=512, step_size=5e-3),
-            *_preconditioned(
-                "regression-spread", 1, "merged", steps=1000, batch=1000, step_size=5e-2
-            ),
-            *_preconditioned(
-                "regression-spread3", 3, "sparse",
-                steps=1500, batch=1000, step_size=3e-2, inverse_prior=True,
-            ),
-            *_preconditioned(
-                "regression-spread3-full", 3, "merged",
-                steps=1500, batch=1000, step_size=1e-2, inverse_prior=True,
-            ),
-        )
-    }
+RECIPES = cards.by_name(
+    (
+        *_looped(2, steps=2000, batch=512, step_size=1e-2),
+        *_looped(3, steps=2500, batch=512, step_size=1e-2),
+        *_looped(5, steps=3000, batch=512, step_size=5e-3),
+        *_preconditioned("regression-spread", 1, "merged", steps=1000, batch=1000, step_size=5e-2),
+        *_preconditioned(
+            "regression-spread3", 3, "sparse",
+            steps=1500, batch=1000, step_size=3e-2, inverse_prior=True,
+        ),
+        *_preconditioned(
+            "regression-spread3-full", 3, "merged",
+            steps=1500, batch=1000, step_size=1e-2, inverse_prior=True,
+        ),
+    )
 )  # fmt: skip
 """The trainings by name."""
 
-
-def find(name: str) -> Recipe:
-    """Return the recipe called ``name``.
-
-    Raises
-    ------
-    KeyError
-        If there is none; the message lists those there are.
-    """
-    return cards.named(RECIPES, name)
-
-
-def shipped(name: str) -> tuple[LinearTransformer, dict]:
-    """Load a network that the book ships.
-
-    Parameters
-    ----------
-    name
-        Of its recipe.
-
-    Returns
-    -------
-    tuple
-        The network in evaluation mode, and its card.
-    """
-    return cards.load_shipped(find(name))
-
-
-def _loss(model: torch.nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-    """Return half the mean squared error at the query, as von Oswald et al. train on it."""
-    device = next(model.parameters()).device
-    inputs, targets = (t.to(device) for t in batch)
-    return (ask(model, inputs, targets) - targets[..., -1]).pow(2).mean() / 2
+SHELF = cards.Shelf(RECIPES)
+find, shipped = SHELF.find, SHELF.shipped

@@ -84,13 +84,13 @@ class Recipe(regression.WatchedRecipe):
 DEPTHS = (1, 2, 4, 8)
 """Layers of the networks at d = 5."""
 
-SEEDS = (0, 1, 2)
+SEEDS = cards.SEEDS
 """Seed 0 has the plain name; the others end in ``-seed1`` and ``-seed2``."""
 
 
 def depth_name(layers: int, seed: int = 0) -> str:
     """Return the name of a training of the depth study."""
-    return f"regression-d5-l{layers}" + (f"-seed{seed}" if seed else "")
+    return cards.name_of(f"regression-d5-l{layers}", seed)
 
 
 def _recipe(name: str, sizes: tuple[int, int, int], steps: int, **options) -> Recipe:
@@ -122,27 +122,10 @@ def _others() -> list[Recipe]:
     ]  # fmt: skip
 
 
-RECIPES = MappingProxyType({recipe.name: recipe for recipe in (*_depths(), *_others())})
+RECIPES = cards.by_name((*_depths(), *_others()))
 """The trainings by name. ``regression-network`` and ``regression-d20`` are not shipped."""
 
+SHELF = cards.Shelf({**regression.RECIPES, **RECIPES})
+"""Those of :mod:`icl_lib.recipes.regression` included."""
 
-def find(name: str) -> regression.Recipe:
-    """Return the recipe called ``name``, those of :mod:`icl_lib.recipes.regression` included.
-
-    Raises
-    ------
-    KeyError
-        If there is none; the message lists those there are.
-    """
-    return cards.named({**regression.RECIPES, **RECIPES}, name)
-
-
-def shipped(name: str) -> tuple[InContextRegressor, dict]:
-    """Load a network that the book ships, and its card.
-
-    Parameters
-    ----------
-    name
-        Of its recipe.
-    """
-    return cards.load_shipped(find(name))
+find, shipped = SHELF.find, SHELF.shipped

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from types import MappingProxyType
 
 import torch
 from jaxtyping import Float
@@ -83,7 +82,7 @@ class Recipe:
         """
         return optim.train(
             model,
-            _loss,
+            half_square,
             optim.Generated(self._batch, seed=self.seed),
             optim.Adam(model.parameters(), self.step_size, betas=self.betas),
             steps=self.steps if steps is None else steps,
@@ -111,68 +110,38 @@ class Recipe:
         return prompts.inputs, prompts.targets
 
 
-def _family(name: str, model: LinearTransformerConfig, **settings) -> list[Recipe]:
-    """Return a training with three seeds; the first has the plain name."""
-    ends = ("", "-seed1", "-seed2")
-    return [Recipe(name + end, model, seed=seed, **settings) for seed, end in enumerate(ends)]
-
-
-RECIPES = MappingProxyType(
-    {
-        recipe.name: recipe
-        for recipe in (
-            *_family(
-                "regression-lsa",
-                LinearTransformerConfig(dimension=10),
-                examples=10,
-                distribution="uniform",
-                input_scale=0.5,
-            ),
-            *_family(
-                "regression-lsa-gaussian",
-                LinearTransformerConfig(dimension=10),
-                examples=10,
-                distribution="normal",
-                input_scale=1.0,
-            ),
-            *_family(
-                "regression-lsa-sparse",
-                LinearTransformerConfig(dimension=5, form="sparse", average=True),
-                examples=20,
-                distribution="normal",
-                input_scale=1.0,
-            ),
-        )
-    }
+RECIPES = cards.by_name(
+    (
+        *cards.seeded(
+            Recipe,
+            "regression-lsa",
+            LinearTransformerConfig(dimension=10),
+            examples=10,
+            distribution="uniform",
+            input_scale=0.5,
+        ),
+        *cards.seeded(
+            Recipe,
+            "regression-lsa-gaussian",
+            LinearTransformerConfig(dimension=10),
+            examples=10,
+            distribution="normal",
+            input_scale=1.0,
+        ),
+        *cards.seeded(
+            Recipe,
+            "regression-lsa-sparse",
+            LinearTransformerConfig(dimension=5, form="sparse", average=True),
+            examples=20,
+            distribution="normal",
+            input_scale=1.0,
+        ),
+    )
 )
 """The trainings by name."""
 
-
-def find(name: str) -> Recipe:
-    """Return the recipe called ``name``.
-
-    Raises
-    ------
-    KeyError
-        If there is none; the message lists those there are.
-    """
-    return cards.named(RECIPES, name)
-
-
-def shipped(name: str) -> tuple[LinearTransformer, dict]:
-    """Load a network that the book ships.
-
-    Parameters
-    ----------
-    name
-        Of its recipe.
-
-    Returns
-    -------
-    tuple
-        The network in evaluation mode, and its card.
-    """
-    return cards.load_shipped(find(name))
+SHELF = cards.Shelf(RECIPES)
+find, shipped = SHELF.find, SHELF.shipped
 
 
 def ask(model: torch.nn.Module, inputs: Tensor, targets: Tensor) -> Float[Tensor, "*batch"]:
@@ -191,13 +160,13 @@ def ask(model: torch.nn.Module, inputs: Tensor, targets: Tensor) -> Float[Tensor
 
 
 @torch.no_grad()
-def measure(recipe: Recipe, model: torch.nn.Module, *, prompts: int, seed: int) -> float:
+def measure(recipe: cards.Recipe, model: torch.nn.Module, *, prompts: int, seed: int) -> float:
     """Return the mean squared error of a network at the query, on fresh prompts of its task.
 
     Parameters
     ----------
     recipe
-        Says what the prompts are like.
+        Says what the prompts are like; the last point of each is the query.
     model
         The network.
     prompts
@@ -209,11 +178,24 @@ def measure(recipe: Recipe, model: torch.nn.Module, *, prompts: int, seed: int) 
     generator = torch.Generator().manual_seed(optim.derive_seed(seed, 1))
     drawn = recipe.prompts(prompts, generator, dtype=weight.dtype)
     inputs, targets = drawn.inputs.to(weight.device), drawn.targets.to(weight.device)
-    return (ask(model, inputs, targets) - targets[..., -1]).pow(2).mean().item()
+    # a thousand at a time stay in the processor's cache
+    parts = zip(inputs.split(1024), targets.split(1024), strict=True)
+    said = torch.cat([ask(model, *part) for part in parts])
+    return (said - targets[..., -1]).pow(2).mean().item()
 
 
-def _loss(model: torch.nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-    """Return half the mean squared error at the query, as von Oswald et al. train on it."""
+def half_square(model: torch.nn.Module, batch: tuple[Tensor, Tensor]) -> Float[Tensor, ""]:
+    """Return half the mean squared error at the query, as von Oswald et al. train on it.
+
+    Parameters
+    ----------
+    model
+        The network.
+    batch
+        Inputs and targets, as :func:`ask` takes them.
+
+    Explained in: 11_one_step
+    """
     device = next(model.parameters()).device
     inputs, targets = (t.to(device) for t in batch)
     return (ask(model, inputs, targets) - targets[..., -1]).pow(2).mean() / 2

@@ -16,6 +16,7 @@ MODULES = (
     "language",
     "alignment",
     "scale",
+    "lab",
 )
 
 

@@ -4,7 +4,6 @@ import base64
 import struct
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from types import MappingProxyType
 
 import torch
 from jaxtyping import Float
@@ -121,12 +120,14 @@ class Watch(optim.Callback):
         Says what the prompts are like.
     """
 
+    every = 250
+
     def __init__(self, recipe: Recipe):
         self.recipe = recipe
 
     def after_step(self, run: optim.Run) -> None:
         """Add a row when it is time; errors are relative, to five digits."""
-        if run.step % 250 == 0:
+        if run.step % self.every == 0:
             run.record(lambda model: {"seconds": round(run.seconds, 2), **self._errors(model)})
 
     def _errors(self, model: InContextRegressor) -> dict[str, float]:
@@ -145,57 +146,30 @@ class WatchedRecipe(Recipe):
         return super().train(model, steps=steps, callbacks=[Watch(self), *callbacks])
 
 
-RECIPES = MappingProxyType(
-    {
-        recipe.name: recipe
-        for recipe in (
-            Recipe(
-                "regression-line",
-                RegressorConfig(dimension=2, points=9, layers=2, heads=2, width=32),
-                noise=0.2,
-                intercept=True,
-                steps=1500,
-                step_size=8e-3,
-            ),
-            WatchedRecipe(
-                "regression-d5",
-                RegressorConfig(dimension=5, points=11, layers=4, heads=4, width=64),
-                noise=0.0,
-                intercept=False,
-                steps=4500,
-                warmup=300,
-            ),
-        )
-    }
+RECIPES = cards.by_name(
+    (
+        Recipe(
+            "regression-line",
+            RegressorConfig(dimension=2, points=9, layers=2, heads=2, width=32),
+            noise=0.2,
+            intercept=True,
+            steps=1500,
+            step_size=8e-3,
+        ),
+        WatchedRecipe(
+            "regression-d5",
+            RegressorConfig(dimension=5, points=11, layers=4, heads=4, width=64),
+            noise=0.0,
+            intercept=False,
+            steps=4500,
+            warmup=300,
+        ),
+    )
 )
 """The trainings by name."""
 
-
-def find(name: str) -> Recipe:
-    """Return the recipe called ``name``.
-
-    Raises
-    ------
-    KeyError
-        If there is none; the message lists those there are.
-    """
-    return cards.named(RECIPES, name)
-
-
-def shipped(name: str) -> tuple[InContextRegressor, dict]:
-    """Load a network that the book ships.
-
-    Parameters
-    ----------
-    name
-        Of its recipe.
-
-    Returns
-    -------
-    tuple
-        The network in evaluation mode, and its card.
-    """
-    return cards.load_shipped(find(name))
+SHELF = cards.Shelf(RECIPES)
+find, shipped = SHELF.find, SHELF.shipped
 
 
 @torch.no_grad()
@@ -218,7 +192,9 @@ def measure(
     drawn = recipe.prompts(prompts, torch.Generator().manual_seed(optim.derive_seed(seed, 1)))
     device = model.read_in.weight.device
     inputs, targets = drawn.inputs.to(device), drawn.targets.to(device)
-    return relative_errors(predict(model, inputs, targets), targets)
+    # a thousand at a time stay in the processor's cache
+    parts = zip(inputs.split(1024), targets.split(1024), strict=True)
+    return relative_errors(torch.cat([predict(model, *part) for part in parts]), targets)
 
 
 def predict(

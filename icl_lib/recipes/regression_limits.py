@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from types import MappingProxyType
 
 import torch
 from jaxtyping import Float
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from icl_lib import optim
 from icl_lib.models.linear_transformer import LinearTransformer, LinearTransformerConfig
 from icl_lib.recipes import cards
+from icl_lib.recipes.linear_attention import ask, measure
 from icl_lib.tasks.regression import Prompts, linear_prompts
 
 
@@ -142,76 +142,22 @@ class Recipe:
 
 def _family(name: str, heads: int, guess: bool) -> list[Recipe]:
     shape = LinearTransformerConfig(dimension=4, form="merged", heads=heads, average=True)
-    ends = ("", "-seed1", "-seed2")
-    return [Recipe(name + end, shape, guess, seed=seed) for seed, end in enumerate(ends)]
+    return cards.seeded(Recipe, name, shape, guess)
 
 
-RECIPES = MappingProxyType(
-    {
-        recipe.name: recipe
-        for recipe in (
-            *_family("regression-mean", heads=1, guess=False),
-            *_family("regression-mean-heads", heads=5, guess=False),
-            *_family("regression-mean-guess", heads=1, guess=True),
-        )
-    }
+RECIPES = cards.by_name(
+    (
+        *_family("regression-mean", heads=1, guess=False),
+        *_family("regression-mean-heads", heads=5, guess=False),
+        *_family("regression-mean-guess", heads=1, guess=True),
+    )
 )
 """The trainings by name."""
 
-
-def find(name: str) -> Recipe:
-    """Return the recipe called ``name``.
-
-    Raises
-    ------
-    KeyError
-        If there is none; the message lists those there are.
-    """
-    return cards.named(RECIPES, name)
-
-
-def shipped(name: str) -> tuple[StartedTransformer, dict]:
-    """Load a network that the book ships.
-
-    Parameters
-    ----------
-    name
-        Of its recipe.
-
-    Returns
-    -------
-    tuple
-        The network in evaluation mode, and its card.
-    """
-    return cards.load_shipped(find(name))
-
-
-@torch.no_grad()
-def measure(recipe: Recipe, model: nn.Module, *, prompts: int, seed: int) -> float:
-    """Return the mean squared error of a network at the query, on fresh prompts of its task.
-
-    Parameters
-    ----------
-    recipe
-        Says what the prompts are like.
-    model
-        The network.
-    prompts
-        How many.
-    seed
-        Decides the prompts; keep it apart from that of the training.
-    """
-    weight = next(model.parameters())
-    generator = torch.Generator().manual_seed(optim.derive_seed(seed, 1))
-    drawn = recipe.prompts(prompts, generator, dtype=weight.dtype)
-    said = _ask(model, drawn.inputs.to(weight.device), drawn.targets.to(weight.device))
-    return (said - drawn.targets[..., -1].to(weight.device)).pow(2).mean().item()
-
-
-def _ask(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
-    return model(inputs[..., :-1, :], targets[..., :-1], inputs[..., -1, :])
+SHELF = cards.Shelf(RECIPES)
+find, shipped = SHELF.find, SHELF.shipped
 
 
 def _loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
     inputs, targets = (t.to(next(model.parameters()).device) for t in batch)
-    return (_ask(model, inputs, targets) - targets[..., -1]).pow(2).mean()
+    return (ask(model, inputs, targets) - targets[..., -1]).pow(2).mean()

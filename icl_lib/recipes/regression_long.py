@@ -1,7 +1,6 @@
 """Training a GPT on regression prompts that can read longer ones: sinusoids as positions."""
 
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 
 from icl_lib.models.gpt import GPT
 from icl_lib.models.regressor import InContextRegressor, RegressorConfig
@@ -54,48 +53,18 @@ class Recipe(regression.Recipe):
         return LongRegressor(self.model, longest=self.longest, seed=self.seed)
 
 
-def _family() -> list[Recipe]:
-    size = RegressorConfig(dimension=5, points=11, layers=3, heads=4, width=64)
-    return [
-        Recipe(
-            "regression-sinusoid" + end,
-            size,
-            noise=0.0,
-            intercept=False,
-            steps=2400,
-            warmup=300,
-            seed=seed,
-        )
-        for seed, end in enumerate(("", "-seed1", "-seed2"))
-    ]
-
-
-RECIPES = MappingProxyType({recipe.name: recipe for recipe in _family()})
+RECIPES = cards.by_name(
+    cards.seeded(
+        Recipe,
+        "regression-sinusoid",
+        RegressorConfig(dimension=5, points=11, layers=3, heads=4, width=64),
+        noise=0.0,
+        intercept=False,
+        steps=2400,
+        warmup=300,
+    )
+)
 """The trainings by name."""
 
-
-def find(name: str) -> Recipe:
-    """Return the recipe called ``name``.
-
-    Raises
-    ------
-    KeyError
-        If there is none; the message lists those there are.
-    """
-    return cards.named(RECIPES, name)
-
-
-def shipped(name: str) -> tuple[LongRegressor, dict]:
-    """Load a network that the book ships.
-
-    Parameters
-    ----------
-    name
-        Of its recipe.
-
-    Returns
-    -------
-    tuple
-        The network in evaluation mode, and its card.
-    """
-    return cards.load_shipped(find(name))
+SHELF = cards.Shelf(RECIPES)
+find, shipped = SHELF.find, SHELF.shipped

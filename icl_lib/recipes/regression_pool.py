@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from types import MappingProxyType
 
 import torch
 from jaxtyping import Float
@@ -311,43 +310,26 @@ def _loss(model: torch.nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
 POOLS = (4, 16, 64, 256, 1024, None)
 """M of each training; ``None`` is unlimited."""
 
-SEEDS = (0, 1, 2)
+SEEDS = cards.SEEDS
 """Seed 0 has the plain name; the others are called ``regression-pool-4-seed1`` and so on."""
 
 
 def name_of(tasks: int | None, seed: int = 0) -> str:
     """Return the name of a training."""
     size = "unlimited" if tasks is None else tasks
-    return f"regression-pool-{size}" + (f"-seed{seed}" if seed else "")
+    return cards.name_of(f"regression-pool-{size}", seed)
 
 
-RECIPES = MappingProxyType(
-    {
-        name_of(tasks, seed): Recipe(name_of(tasks, seed), tasks, seed=seed)
-        for seed in SEEDS
-        for tasks in POOLS
-    }
+RECIPES = cards.by_name(
+    Recipe(name_of(tasks, seed), tasks, seed=seed) for seed in SEEDS for tasks in POOLS
 )
 """The trainings by name."""
+
+SHELF = cards.Shelf(RECIPES)
+find, shipped = SHELF.find, SHELF.shipped
 
 
 def shipped_seeds(tasks: int | None) -> tuple[int, ...]:
     """Return the seeds whose network on a pool of this size ships with the book."""
     paths = {seed: cards.FOLDER / f"{name_of(tasks, seed)}.safetensors" for seed in SEEDS}
     return tuple(seed for seed, path in paths.items() if path.is_file())
-
-
-def shipped(name: str) -> tuple[InContextRegressor, dict]:
-    """Load a network that the book ships, and its card with the course of its training.
-
-    Parameters
-    ----------
-    name
-        Of its recipe.
-
-    Raises
-    ------
-    KeyError
-        If no training is called so; the message lists those there are.
-    """
-    return cards.load_shipped(cards.named(RECIPES, name))

@@ -240,36 +240,17 @@ SIZES = MappingProxyType(
 )
 """Width and heads of each size."""
 
-SEEDS = (0, 1, 2)
+SEEDS = cards.SEEDS
 """Seed 0 has the plain name; the others are called ``scale-s-seed1`` and so on."""
 
+name_of = cards.name_of
 
-def name_of(size: str, seed: int) -> str:
-    """Return the name of a training."""
-    return f"{size}-seed{seed}" if seed else size
-
-
-RECIPES = MappingProxyType(
-    {
-        name_of(size, seed): Recipe(name_of(size, seed), width, heads=heads, seed=seed)
-        for seed in SEEDS
-        for size, (width, heads) in SIZES.items()
-    }
+RECIPES = cards.by_name(
+    Recipe(name_of(size, seed), width, heads=heads, seed=seed)
+    for seed in SEEDS
+    for size, (width, heads) in SIZES.items()
 )
 """The trainings by name."""
 
-
-def shipped(name: str) -> tuple[GPT, dict]:
-    """Load a network that the book ships, and its card with the curves of its training.
-
-    Parameters
-    ----------
-    name
-        Of its recipe.
-
-    Raises
-    ------
-    KeyError
-        If no size is called so; the message lists those there are.
-    """
-    return cards.load_shipped(cards.named(RECIPES, name))
+SHELF = cards.Shelf(RECIPES)
+find, shipped = SHELF.find, SHELF.shipped

@@ -16,6 +16,10 @@ RESULTS = {
     "Our GPT and the transformers implementation of GPT-2": "results.json",
     "The dual form against the weight matrix": "dual_results.json",
     "All prefixes of 4,096 prompts in one call against a loop": "learners_results.json",
+    "The paper's protocol: demonstrations read once against every prompt read whole": (
+        "protocol_results.json"
+    ),
+    "The paper's protocol at real length": "../icl_lib/meta/real_length.json",
 }
 PARTS = ("machine", "notebooks", "pages", "benchmarks", "lighthouse")
 

@@ -56,8 +56,9 @@ def read_lines(path: str | Path, *, encoding: str | None = None) -> list[str]:
     FileNotFoundError
         If there is no such file.
     DataError
-        If the file is empty, is not in the given encoding, or mixes encodings: some lines with
-        letters beyond ASCII are UTF-8 and some are not. The message names a line of each kind.
+        If the file is empty, is not in the given encoding, holds zero bytes, or mixes encodings:
+        some lines with letters beyond ASCII are UTF-8 and some are not. The message names a line of
+        each kind.
 
     Explained in: 19_real_models
     """
@@ -67,6 +68,11 @@ def read_lines(path: str | Path, *, encoding: str | None = None) -> list[str]:
     raw = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
     if not raw.strip():
         raise DataError(f"{path.name} is empty")
+    if b"\0" in raw:
+        number = raw[: raw.index(b"\0")].count(b"\n") + 1
+        raise DataError(
+            f"line {number} of {path.name} holds a zero byte, as UTF-16 does; save it as UTF-8"
+        )
     rows = [row.removesuffix(b"\r") for row in raw.split(b"\n")]
     if not rows[-1]:
         rows.pop()

@@ -6,10 +6,10 @@ are values of it, each with a label word. Some label words have a meaning, alway
 the same attribute; others mean nothing and are given out anew in every document. In a pair task
 an example has two sentences, and the class is the set of attributes in which they agree.
 
-A document is a series of solved examples of one task::
+A document is a series of solved examples of one task. A label follows the last word at once::
 
-    BEGIN  w w w w ASK label  w w w w ASK label  …
-    BEGIN  w w w AND w w w ASK label  …
+    BEGIN  w w w w label  w w w w label  …
+    BEGIN  w w w AND w w w label  …
 
 The tasks on which models are measured are in :mod:`icl_lib.tasks.lab_tasks`, the best possible
 reader in :mod:`icl_lib.tasks.lab_bayes`.
@@ -22,8 +22,8 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-BEGIN, ASK, AND = 0, 1, 2
-"""The first token of a document, the one before a label, and the one between two sentences."""
+BEGIN, BLANK, AND = 0, 1, 2
+"""The first token of a document, one that says nothing, and the one between two sentences."""
 
 FIRST_WORD = 3
 """Token of the first word."""
@@ -34,19 +34,33 @@ ATTRIBUTES = ("topic", "tone", "register")
 AGREEMENT = 3
 """Number of the fourth thing that a task can ask: in which attributes two sentences agree."""
 
+AGREEMENTS = 2 ** len(ATTRIBUTES)
+"""How many values agreement has: each set of attributes."""
+
 MOST_CLASSES = 5
 """The largest number of classes of a task."""
 
-RESERVED = ((0, 1, 2, 3), (0, 1, 2, 3, 4), (0, 1), (0, 3, 4))
-"""For each attribute and for agreement, values of which no training document uses two.
+CLASSES = (2, 2, 3, 3, 4, 5)
+"""Numbers of classes of training documents; each entry is equally likely."""
 
-Every two values of a measured task stand in one of these sets.
+RESERVED = (((0, 1), (2, 3)), ((0, 4), (1, 3)), (), ((0, 3),))
+"""For each attribute and for agreement, pairs of values that no training document uses together.
+
+The pairs do not overlap: if all values of a measured task avoided each other, they would never have
+different labels, and a reader who takes them for one would be right in training.
+"""
+
+RESERVED_CLASSES = ((), ((0, 1), (1, 2), (3, 4)), ((0, 1), (2, 3)), ())
+"""Pairs of values that no training document puts into one class.
+
+Every measured task has two classes with a reserved pair of values or a reserved class, so that no
+training document is that task or contains it, whatever its labels.
 """
 
 RESERVED_NAMES = (
     {0: 2, 1: 3, 3: 4},
     {0: 5, 2: 6, 4: 7},
-    {0: 0, 1: 1},
+    {0: 0, 2: 1},
     {0: 8, 3: 9, 4: 10},
 )
 """The arbitrary label of a value in a measured task, which no training document gives it."""
@@ -88,7 +102,8 @@ class Lab:
         Words of a sentence; of each of the two sentences of a pair.
     noise
         ε: the chance that a word's value of the asked attribute is drawn anew, from all values.
-        In pairs this holds for all three attributes.
+    pair_noise
+        The same in pairs, for all three attributes.
     trace
         ρ: the chance that a word shows the sentence's value of an attribute that is not asked.
     arbitrary
@@ -107,20 +122,21 @@ class Lab:
     sizes: tuple[int, int, int] = (8, 10, 4)
     words: int = 4
     pair_words: int = 3
-    noise: float = 0.2
+    noise: float = 0.15
+    pair_noise: float = 0.1
     trace: float = 0.3
     arbitrary: int = 16
     meaningful: float = 0.4
 
     def __post_init__(self) -> None:
-        least = tuple(max(r) + 3 for r in RESERVED[:3])
+        least = (6, 7, 4)
         if len(self.sizes) != 3 or any(s < m for s, m in zip(self.sizes, least, strict=True)):
             raise ValueError(f"sizes must be at least {least}, got {self.sizes}")
         if self.words < 1 or self.pair_words < 1:
             raise ValueError(
                 f"a sentence has at least 1 word, got {self.words} and {self.pair_words}"
             )
-        for name in ("noise", "trace", "meaningful"):
+        for name in ("noise", "pair_noise", "trace", "meaningful"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be 0 to 1, got {getattr(self, name)}")
         if self.arbitrary < 3 * MOST_CLASSES:
@@ -138,13 +154,13 @@ class Lab:
 
     @property
     def first_meaning(self) -> int:
-        """Token of the label that means topic 0; all topics, tones and registers follow."""
+        """Token of the label that means topic 0; tones, registers and agreements follow topics."""
         return FIRST_WORD + self.vocabulary
 
     @property
     def first_arbitrary(self) -> int:
         """Token of the first label without meaning."""
-        return self.first_meaning + sum(self.sizes)
+        return self.first_meaning + sum(self.sizes) + AGREEMENTS
 
     @property
     def vocab_size(self) -> int:
@@ -152,7 +168,7 @@ class Lab:
         return self.first_arbitrary + self.arbitrary
 
     def meaning(self, attribute: int, value: int) -> int:
-        """Return the token of the label that means a value of an attribute."""
+        """Return the token of the label that means a value of an attribute, or of agreement."""
         return self.first_meaning + sum(self.sizes[:attribute]) + value
 
     def word(self, values: Int[Tensor, "*batch 3"]) -> Int[Tensor, "*batch"]:
@@ -169,10 +185,10 @@ class Lab:
 
     def choices(self, asked: int) -> int:
         """Return how many values there are to choose classes from."""
-        return 8 if asked == AGREEMENT else self.sizes[asked]
+        return AGREEMENTS if asked == AGREEMENT else self.sizes[asked]
 
     def text_length(self, asked: int) -> int:
-        """Return the tokens of an example's text, without the mark before its label."""
+        """Return the tokens of an example's text, without its label."""
         return 2 * self.pair_words + 1 if asked == AGREEMENT else self.words
 
     # ---- sentences ------------------------------------------------------------------------------
@@ -214,7 +230,8 @@ class Lab:
 
         Bit b of the agreement tells whether attribute b has the same value in both sentences;
         otherwise the two values are different, all different ones being equally likely. Each word
-        shows each value as in :meth:`texts` it does that of the asked attribute.
+        shows each value as in :meth:`texts` it does that of the asked attribute, with the noise
+        of pairs.
 
         Parameters
         ----------
@@ -228,7 +245,7 @@ class Lab:
         step = 1 + (torch.rand(first.shape, generator=generator) * (sizes - 1)).long()
         same = (agreement[..., None] >> torch.arange(3)) % 2 == 1
         second = torch.where(same, first, (first + step) % sizes)
-        keep = torch.full_like(first, 1 - self.noise, dtype=torch.float)
+        keep = torch.full_like(first, 1 - self.pair_noise, dtype=torch.float)
         sentences = [self._words(c, keep, self.pair_words, generator) for c in (first, second)]
         mark = torch.full_like(sentences[0][..., :1], AND)
         return torch.cat([sentences[0], mark, sentences[1]], dim=-1)
@@ -249,22 +266,33 @@ class Lab:
     @cached_property
     def _reserved_names(self) -> Bool[Tensor, "4 V A"]:
         """Whether a value and an arbitrary label are kept for measuring."""
-        table = torch.zeros(4, max(8, *self.sizes), self.arbitrary, dtype=torch.bool)
+        table = torch.zeros(4, max(AGREEMENTS, *self.sizes), self.arbitrary, dtype=torch.bool)
         for asked, names in enumerate(RESERVED_NAMES):
             for value, name in names.items():
                 table[asked, value, name] = True
         return table
 
+    @cached_property
+    def _reserved_pairs(self) -> Bool[Tensor, "2 4 V V"]:
+        """Whether two values never share a document, and whether they never share a class."""
+        widest = max(AGREEMENTS, *self.sizes)
+        table = torch.zeros(2, 4, widest, widest, dtype=torch.bool)
+        for part, reserved in enumerate((RESERVED, RESERVED_CLASSES)):
+            for asked, pairs in enumerate(reserved):
+                for one, two in pairs:
+                    table[part, asked, one, two] = table[part, asked, two, one] = True
+        return table
+
     def room(self, asked: int) -> int:
         """Return how many different values one training document can use."""
-        return self.choices(asked) - len(RESERVED[asked]) + 1
+        return self.choices(asked) - len(RESERVED[asked])
 
     def plans(self, count: int, generator: torch.Generator, *, pairs: bool = False) -> Plan:
         """Draw what training documents ask: nothing that is reserved for measuring.
 
-        The number of classes is uniform on 2 to 5 as far as the values suffice, then attribute and
-        breadth are uniform on what is possible with that number; classes of two values occur with
-        2 or 3 classes.
+        The number of classes is one of ``CLASSES``, in pairs 2 to 4; then the attribute is uniform
+        on those with enough values, and the breadth on what is possible with that attribute;
+        classes of two values occur with 2 or 3 classes.
 
         Parameters
         ----------
@@ -276,52 +304,63 @@ class Lab:
             Ask for agreement in place of an attribute.
         """
         asked, classes, breadth = self._shapes(count, generator, pairs)
-        order = self._orders(asked, generator)
-        place = torch.arange(MOST_CLASSES)[:, None] * breadth[:, None, None] + torch.arange(2)
-        used = (torch.arange(MOST_CLASSES)[:, None] < classes[:, None, None]) & (
-            torch.arange(2) < breadth[:, None, None]
-        )
-        place = place.clamp(max=order.shape[1] - 1).flatten(1)
-        values = torch.where(used, order.gather(1, place).view_as(used), -1)
+        values = self._values(asked, classes, breadth, generator)
         return Plan(asked, classes, breadth, values, self._labels(asked, values, generator))
 
-    @cached_property
-    def _possible(self) -> dict[int, list[tuple[int, int]]]:
-        """For each number of classes, the attributes and breadths that training can have."""
-        return {
-            c: [
-                (a, b)
-                for a in range(3)
-                for b in (1, 2)
-                if c * b <= self.room(a) and (b == 1 or c <= 3)
-            ]
-            for c in range(2, MOST_CLASSES + 1)
-        }
+    def breadths(self, asked: int, classes: int, values: int) -> tuple[int, ...]:
+        """Return the breadths that tasks with so many classes and values at hand can have."""
+        most = 1 if asked == AGREEMENT or classes > 3 else 2
+        return tuple(b for b in range(1, most + 1) if classes * b <= values)
 
     def _shapes(
         self, count: int, generator: torch.Generator, pairs: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
-        most = min(MOST_CLASSES - 1, self.room(AGREEMENT)) if pairs else MOST_CLASSES
-        classes = torch.randint(2, most + 1, (count,), generator=generator)
-        dice = torch.rand(count, generator=generator)
-        if pairs:
-            return torch.full_like(classes, AGREEMENT), classes, torch.ones_like(classes)
+        dice = torch.rand(3, count, generator=generator, dtype=torch.float64).tolist()
+        numbers = (2, 3, 4) if pairs else CLASSES
         drawn = []
-        for c, at in zip(classes.tolist(), dice.tolist(), strict=True):
-            possible = self._possible[c]
-            drawn.append(possible[int(at * len(possible))])
-        asked, breadth = torch.tensor(drawn).view(count, 2).unbind(1)
+        for first, second, third in zip(*dice, strict=True):
+            c = numbers[int(first * len(numbers))]
+            possible = {
+                a: self.breadths(a, c, self.room(a)) for a in ((AGREEMENT,) if pairs else range(3))
+            }
+            attributes = [a for a, b in possible.items() if b]
+            a = attributes[int(second * len(attributes))]
+            drawn.append((a, c, possible[a][int(third * len(possible[a]))]))
+        asked, classes, breadth = torch.tensor(drawn).view(count, 3).unbind(1)
         return asked, classes, breadth
 
+    def _values(
+        self, asked: Tensor, classes: Tensor, breadth: Tensor, generator: torch.Generator
+    ) -> Int[Tensor, "B 5 2"]:
+        """Draw different values for the classes, again where a reserved pair comes up."""
+        row, column = torch.arange(MOST_CLASSES)[:, None], torch.arange(2)
+        used = (row < classes[:, None, None]) & (column < breadth[:, None, None])
+        place = row * breadth[:, None, None] + column
+        values = torch.full_like(place, -1)
+        wrong = torch.ones(len(asked), dtype=torch.bool)
+        while wrong.any():
+            order = self._orders(asked[wrong], generator)
+            at = place[wrong].clamp(max=order.shape[1] - 1).flatten(1)
+            drawn = torch.where(used[wrong], order.gather(1, at).view(-1, MOST_CLASSES, 2), -1)
+            values[wrong] = drawn
+            wrong[wrong.clone()] = self._is_reserved(asked[wrong], drawn)
+        return values
+
     def _orders(self, asked: Tensor, generator: torch.Generator) -> Int[Tensor, "B V"]:
-        """Draw an order of values of which at most one, the first of its set, is reserved."""
-        widest = max(8, *self.sizes)
+        """Draw an order of all values."""
+        widest = max(AGREEMENTS, *self.sizes)
         dice = torch.rand(len(asked), widest, generator=generator)
         barred = torch.tensor([[v >= self.choices(a) for v in range(widest)] for a in range(4)])
-        kept = torch.tensor([[v in RESERVED[a] for v in range(widest)] for a in range(4)])[asked]
-        best = torch.where(kept, dice, 2.0).argmin(1, keepdim=True)
-        others = kept & (torch.arange(widest) != best)
-        return torch.where(barred[asked] | others, 2.0, dice).argsort(1)
+        return torch.where(barred[asked], 2.0, dice).argsort(1)
+
+    def _is_reserved(self, asked: Tensor, values: Tensor) -> Bool[Tensor, " B"]:
+        """Return whether values form a pair that is reserved, in a document or in a class."""
+        apart, unmixed = self._reserved_pairs[:, asked]
+        flat, rows = values.flatten(1), torch.arange(len(values))[:, None]
+        both = (flat[:, :, None] >= 0) & (flat[:, None] >= 0)
+        met = apart[rows[..., None], flat[:, :, None], flat[:, None]] & both
+        mixed = unmixed[rows, values[..., 0], values[..., 1]] & (values[..., 1] >= 0)
+        return met.flatten(1).any(1) | mixed.any(1)
 
     def _labels(
         self, asked: Tensor, values: Tensor, generator: torch.Generator
@@ -336,10 +375,9 @@ class Lab:
             names[wrong] = dice.argsort(1)[:, :MOST_CLASSES]
             clash = self._reserved_names[asked[:, None, None], values, names[..., None]] & used
             wrong = clash.flatten(1).any(1)
-        start = torch.tensor([0, *self.sizes[:2]]).cumsum(0)
-        meant = self.first_meaning + start[asked.clamp(max=2)][:, None] + values[..., 0]
+        start = torch.tensor([0, *self.sizes]).cumsum(0)
+        meant = self.first_meaning + start[asked][:, None] + values[..., 0]
         can = torch.rand(count, 1, generator=generator) < self.meaningful
-        can = can & (asked[:, None] != AGREEMENT)
         does = torch.rand(count, MOST_CLASSES, generator=generator) < 0.75
         labels = torch.where(can & does, meant, self.first_arbitrary + names)
         return torch.where(used[..., 0], labels, -1)
@@ -382,7 +420,7 @@ class Lab:
             pick = slot * pool + torch.randint(pool, slot.shape, generator=generator)
             text = stored.gather(1, pick[..., None].expand(-1, -1, stored.shape[-1]))
         label = plan.labels.gather(1, which)[..., None]
-        solved = torch.cat([text, torch.full_like(label, ASK), label], dim=-1).flatten(1)
+        solved = torch.cat([text, label], dim=-1).flatten(1)
         return torch.cat([torch.full_like(solved[:, :1], BEGIN), solved], dim=1)
 
     def _draw(self, asked: Tensor, value: Tensor, generator: torch.Generator) -> Tensor:
@@ -391,6 +429,18 @@ class Lab:
         if bool((asked == AGREEMENT).any()):
             raise ValueError("documents of one call are all single sentences or all pairs")
         return self.texts(asked, value, generator)
+
+    def dictionaries(
+        self, count: int, entries: int, generator: torch.Generator
+    ) -> Int[Tensor, "B T"]:
+        """Draw documents that explain words: each word, then the labels that mean its values.
+
+        They are no task, so nothing is reserved in them.
+        """
+        values = self._anywhere((count, entries), generator)
+        starts = torch.tensor([self.meaning(a, 0) for a in range(3)])
+        entry = torch.cat([self.word(values)[..., None], starts + values], dim=-1).flatten(1)
+        return torch.cat([torch.full_like(entry[:, :1], BEGIN), entry], dim=1)
 
     def repeats(
         self, count: int, length: int, longest: int, generator: torch.Generator

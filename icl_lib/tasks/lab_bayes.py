@@ -7,9 +7,9 @@ task that could have produced them, a *hypothesis*, is weighed:
     \; P(x \mid S^h_y), \qquad P(x \mid S) = \frac1{|S|} \sum_{v \in S} P(x \mid v)
 
 A hypothesis is an attribute, a number of values in a class, and an assignment of different values
-to the classes. A label with a meaning fixes the attribute and one value of its class. Hypotheses
-that the labels allow are equally likely within an attribute and a breadth, and these pairs are
-equally likely among themselves: the law of :meth:`icl_lib.tasks.lab.Lab.plans` without its
+to the classes. A label with a meaning fixes the attribute and one value of its class. Of what the
+labels allow, all attributes are equally likely, all breadths of an attribute, and all assignments
+of a breadth: the law of :meth:`icl_lib.tasks.lab.Lab.plans` without its
 reservations. Letters: ``Q`` queries, ``N`` demonstrations, ``C`` classes.
 """
 
@@ -24,7 +24,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from icl_lib.tasks.classification import Example
-from icl_lib.tasks.lab import AGREEMENT, AND, ATTRIBUTES, Lab
+from icl_lib.tasks.lab import AGREEMENT, AGREEMENTS, AND, ATTRIBUTES, Lab
 from icl_lib.tasks.lab_tasks import LabTask
 
 
@@ -62,12 +62,12 @@ def pair_log_likelihood(lab: Lab, texts: Int[Tensor, "Q W"]) -> Float[Tensor, "Q
     Explained in: 16_paper_experiment
     """
     first, second = texts[:, : lab.pair_words], texts[:, lab.pair_words + 1 :]
-    total = torch.zeros(len(texts), 8, dtype=torch.float64)
+    total = torch.zeros(len(texts), AGREEMENTS, dtype=torch.float64)
     for attribute, size in enumerate(lab.sizes):
-        one, two = (_shown(lab, t, attribute, 1 - lab.noise).exp() for t in (first, second))
+        one, two = (_shown(lab, t, attribute, 1 - lab.pair_noise).exp() for t in (first, second))
         same = (one * two).sum(1)
         different = (one.sum(1) * two.sum(1) - same) / (size - 1)
-        agrees = (torch.arange(8) >> attribute) % 2 == 1
+        agrees = (torch.arange(AGREEMENTS) >> attribute) % 2 == 1
         total = total + (torch.where(agrees, same[:, None], different[:, None]) / size).log()
     return total
 
@@ -154,7 +154,7 @@ class Reader:
 
     def __post_init__(self) -> None:
         meant = {m[0] for m in map(self._meaning, self.labels) if m is not None}
-        if len(meant) > 1 or (meant and self.pairs):
+        if len(meant) > 1 or (meant and self.pairs != (AGREEMENT in meant)):
             raise ValueError(f"no task of the language has the labels {self.labels}")
 
     @classmethod
@@ -165,26 +165,31 @@ class Reader:
 
     def _meaning(self, token: int) -> tuple[int, int] | None:
         number = token - self.lab.first_meaning
-        for attribute, size in enumerate(self.lab.sizes):
+        for asked, size in enumerate((*self.lab.sizes, AGREEMENTS)):
             if 0 <= number < size:
-                return attribute, number
+                return asked, number
             number -= size
         return None
 
-    def families(self) -> list[tuple[int, int, tuple[int, ...]]]:
-        """Return attribute, breadth and known values of the tasks that the labels allow."""
-        classes = len(self.labels)
-        means = [self._meaning(t) for t in self.labels]
-        known = tuple(-1 if m is None else m[1] for m in means)
-        if self.pairs:
-            return [(AGREEMENT, 1, known)]
-        only = {m[0] for m in means if m is not None}
-        return [
-            (a, b, known)
-            for a in sorted(only or range(len(ATTRIBUTES)))
-            for b in (1, 2)
-            if classes * b <= self.lab.sizes[a] and (b == 1 or classes <= 3)
-        ]
+    def families(self) -> dict[tuple[int, int], float]:
+        """Return attribute and breadth of the tasks that the labels allow, and their chances."""
+        classes, meant = len(self.labels), {m[0] for m in self._meanings if m is not None}
+        every = (AGREEMENT,) if self.pairs else range(len(ATTRIBUTES))
+        possible = {
+            a: self.lab.breadths(a, classes, self.lab.choices(a))
+            for a in every
+            if a in (meant or every)
+        }
+        possible = {a: breadths for a, breadths in possible.items() if breadths}
+        return {
+            (a, b): 1 / len(possible) / len(breadths)
+            for a, breadths in possible.items()
+            for b in breadths
+        }
+
+    @property
+    def _meanings(self) -> list[tuple[int, int] | None]:
+        return [self._meaning(token) for token in self.labels]
 
     def likelihood(self, asked: int, texts: Int[Tensor, "Q W"]) -> Float[Tensor, "Q V"]:
         """Return the log-likelihood of texts for every value of what is asked."""
@@ -203,7 +208,7 @@ class Reader:
         Parameters
         ----------
         queries
-            Texts without the mark before the label.
+            Texts without their labels.
         texts, answers
             Of the demonstrations: their texts, and the number of each one's label.
 
@@ -216,16 +221,20 @@ class Reader:
             texts, answers = queries[:0], torch.empty(0, dtype=torch.long)
         if answers is None or len(answers) != len(texts):
             raise ValueError(f"{len(texts)} demonstrations need as many answers, got {answers}")
-        parts = [self._family(f, queries, texts, answers) for f in self.families()]
+        parts = [
+            math.log(chance) + self._family(family, queries, texts, answers)
+            for family, chance in self.families().items()
+        ]
         joint = torch.stack(parts).logsumexp(0)
         return joint.softmax(1)
 
     def _family(
-        self, family: tuple[int, int, tuple[int, ...]], queries: Tensor, texts: Tensor, y: Tensor
+        self, family: tuple[int, int], queries: Tensor, texts: Tensor, y: Tensor
     ) -> Float[Tensor, "Q C"]:
         """Return log P(D, x | y) of one attribute and breadth, up to what all families share."""
-        asked, breadth, known = family
+        asked, breadth = family
         classes = len(self.labels)
+        known = tuple(-1 if m is None else m[1] for m in self._meanings)
         sets, assignment = assignments(self.lab.choices(asked), classes, breadth, known)
         of_sets = [
             self.likelihood(asked, t)[:, sets].logsumexp(-1) - math.log(breadth)

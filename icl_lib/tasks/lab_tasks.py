@@ -17,9 +17,9 @@ from icl_lib.tasks.classification import Example
 from icl_lib.tasks.lab import (
     AGREEMENT,
     AND,
-    ASK,
     ATTRIBUTES,
     BEGIN,
+    BLANK,
     MOST_CLASSES,
     RESERVED_NAMES,
     Lab,
@@ -35,9 +35,9 @@ _MEASURED = (
     ("lab-sst2", TONE, ((0, 1), (4, 3)), (0, 4)),
     ("lab-sst5", TONE, ((0,), (1,), (2,), (3,), (4,)), (1, 3)),
     ("lab-mr", TONE, ((1, 2), (3, 4)), (1, 3)),
-    ("lab-subj", REGISTER, ((0,), (1,)), ()),
+    ("lab-subj", REGISTER, ((0, 1), (2, 3)), ()),
     ("lab-agnews", TOPIC, ((0,), (1,), (2,), (3,)), (2,)),
-    ("lab-cb", AGREEMENT, ((0,), (3,), (4,)), ()),
+    ("lab-cb", AGREEMENT, ((0,), (3,), (4,)), (0, 4)),
 )
 """Name, what is asked, the values of each class, and the values whose labels mean them."""
 
@@ -45,9 +45,9 @@ _PRACTICE = (
     ("practice-sst2", TONE, ((5, 6), (9, 8)), (5, 9), {}),
     ("practice-sst5", TONE, ((5,), (6,), (7,), (8,), (9,)), (6, 8), {5: 0, 7: 1, 9: 2}),
     ("practice-mr", TONE, ((6, 7), (8, 9)), (6, 8), {}),
-    ("practice-subj", REGISTER, ((2,), (3,)), (), {2: 3, 3: 4}),
+    ("practice-subj", REGISTER, ((0, 2), (1, 3)), (), {0: 3, 1: 4}),
     ("practice-agnews", TOPIC, ((4,), (5,), (6,), (7,)), (6,), {4: 5, 5: 6, 7: 7}),
-    ("practice-cb", AGREEMENT, ((1,), (2,), (5,)), (), {1: 11, 2: 12, 5: 13}),
+    ("practice-cb", AGREEMENT, ((1,), (2,), (5,)), (1, 5), {2: 12}),
 )
 """The same shapes with other values and labels, for choosing a step size."""
 
@@ -103,8 +103,6 @@ class LabTask:
                 f"expected a label for each of at most {MOST_CLASSES} classes, got "
                 f"{len(self.names)} labels and {len(self.classes)} classes"
             )
-        if self.asked == AGREEMENT and None in self.names:
-            raise ValueError("no label means a value of agreement; give all of them names")
 
     # ---- what the protocol asks of a task -------------------------------------------------------
 
@@ -112,7 +110,9 @@ class LabTask:
     def labels(self) -> tuple[str, ...]:
         """Label words as a person reads them: ``tone 4``, or ``name 7`` without a meaning."""
         return tuple(
-            f"{ATTRIBUTES[self.asked]} {values[0]}" if name is None else f"name {name}"
+            f"{(*ATTRIBUTES, 'agreement')[self.asked]} {values[0]}"
+            if name is None
+            else f"name {name}"
             for values, name in zip(self.classes, self.names, strict=True)
         )
 
@@ -142,8 +142,8 @@ class LabTask:
 
     @property
     def filler(self) -> Int[Tensor, "1"]:
-        """The mark before labels, which alone says nothing."""
-        return torch.tensor([ASK])
+        """A token that occurs in no sentence and is no label."""
+        return torch.tensor([BLANK])
 
     def split(self, name: str) -> Sequence[Example]:
         """Return the examples of ``train`` or ``validation``, the same at every call.
@@ -161,7 +161,7 @@ class LabTask:
         """Return an example's tokens up to the place where its label is predicted."""
         middle = [AND] if len(example.parts) == 2 else []
         first, *rest = example.parts
-        return torch.tensor([*first, *middle, *(w for part in rest for w in part), ASK])
+        return torch.tensor([*first, *middle, *(w for part in rest for w in part)])
 
     # ---- drawing --------------------------------------------------------------------------------
 
@@ -179,9 +179,10 @@ class LabTask:
             texts = self.lab.pairs(value, generator)[0].tolist()
         else:
             texts = self.lab.texts(torch.tensor([self.asked]), value, generator)[0].tolist()
-        return tuple(Example(self._parts(t), g) for t, g in zip(texts, gold.tolist(), strict=True))
+        return tuple(Example(self.parts(t), g) for t, g in zip(texts, gold.tolist(), strict=True))
 
-    def _parts(self, text: list[int]) -> tuple[tuple[int, ...], ...]:
+    def parts(self, text: list[int]) -> tuple[tuple[int, ...], ...]:
+        """Return the sentences of a text."""
         if self.asked != AGREEMENT:
             return (tuple(text),)
         middle = self.lab.pair_words

@@ -1,7 +1,7 @@
 """The paper's protocol, slowly and literally: one query at a time, full prompts, plain loops.
 
 It shares nothing with :mod:`icl_lib.meta` but the order of the demonstrations; the model is read
-through :class:`icl_lib.models.record.Record` alone, finetuning is autograd and one line of SGD.
+through :class:`icl_lib.models.record.Record` and hooks, finetuning is autograd and one line of SGD.
 """
 
 import copy
@@ -12,12 +12,21 @@ from scipy.stats import kendalltau
 
 from icl_lib.models.record import Record
 
+SEEN = ("attention_output", "head_output", "scores", "weights", "queries", "keys", "values")
+
 
 def forward(model, tokens):
-    record = Record("attention_output", "scores", "weights", "queries", "keys", "values")
+    """Return logits, what attention did, and what the projections of each layer read."""
+    record, inputs = Record(*SEEN), []
+    hooks = [
+        b.attention.k_proj.register_forward_pre_hook(lambda m, x: inputs.append(x[0][0]))
+        for b in model.blocks
+    ]
     with torch.no_grad():
         logits = model(tokens[None], record=record)
-    return logits[0], record
+    for hook in hooks:
+        hook.remove()
+    return logits[0], record, inputs
 
 
 def label_scores(model, prompt, labels):
@@ -25,7 +34,7 @@ def label_scores(model, prompt, labels):
     for label in labels:
         total = 0.0
         for i in range(len(label)):
-            logits, _ = forward(model, torch.cat([prompt, label[:i]]))
+            logits = forward(model, torch.cat([prompt, label[:i]]))[0]
             total += float(torch.log_softmax(logits[-1], 0)[label[i]])
         scores.append(total)
     return scores
@@ -41,32 +50,50 @@ def prompt_of(task, demonstrations):
     return torch.cat(parts), places
 
 
-def finetune(model, task, demonstrations, lr):
-    """One pass, one demonstration a step, keys and values with biases, loss on all tokens."""
+def finetune(model, task, demonstrations, lr, biases):
+    """One pass, one demonstration a step, keys and values, loss on all tokens.
+
+    Returns the model and, for each layer, of each training token: attention queries, inputs, error
+    signals of the values, and whether it is a demonstration's own and not of the opening.
+    """
     model = copy.deepcopy(model)
-    queries = [[] for _ in model.blocks]
+    kept = [([], [], [], []) for _ in model.blocks]
+    names = ("k_proj.weight", "v_proj.weight", *(("k_proj.bias", "v_proj.bias") if biases else ()))
     for d in demonstrations:
         tokens = torch.cat([task.prefix, d.text, d.label])
-        _, record = forward(model, tokens)
-        for layer in range(len(model.blocks)):
-            q = record.layer("queries", layer)[0]  # H T K
-            for t in range(len(task.prefix), len(tokens)):
-                queries[layer].append(q[:, t])
+        _, record, inputs = forward(model, tokens)
+        values = []
+        hooks = [
+            b.attention.v_proj.register_forward_hook(lambda m, x, y, kept=values: kept.append(y))
+            for b in model.blocks
+        ]
         for p in model.parameters():
             p.grad = None
         logits = model(tokens[None])[0]
+        for value in values:
+            value.retain_grad()
         loss = 0.0
         for t in range(1, len(tokens)):
             loss = loss - torch.log_softmax(logits[t - 1], 0)[tokens[t]]
         (loss / (len(tokens) - 1)).backward()
+        for hook in hooks:
+            hook.remove()
         for name, p in model.named_parameters():
-            if "k_proj" in name or "v_proj" in name:
+            if name.endswith(names):
                 p.data -= lr * p.grad
-    return model, queries
+        for layer, (queries, read, errors, own) in enumerate(kept):
+            q = record.layer("queries", layer)[0]  # H T K
+            heads, width = q.shape[0], q.shape[2]
+            for t in range(len(tokens)):
+                own.append(t >= len(task.prefix))
+                queries.append(q[:, t])
+                read.append(inputs[layer][t])
+                errors.append(-lr * values[layer].grad[0, t].view(heads, width))
+    return model, kept
 
 
 def cos(a, b):
-    a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    a, b = np.asarray(a, dtype=float).ravel(), np.asarray(b, dtype=float).ravel()
     return float(a @ b / np.sqrt((a @ a) * (b @ b)))
 
 
@@ -74,16 +101,22 @@ def unit(a):
     return a / np.sqrt(a @ a)
 
 
-def protocol(model, task, demonstrations, examples, lr):
-    """Return predictions and the paper's four metrics, as the paper's section 4 defines them."""
-    tuned, training_queries = finetune(model, task, demonstrations, lr)
+def pearson(a, b):
+    return np.corrcoef(a, b)[0, 1]
+
+
+def divergence(p, q):
+    """Jensen–Shannon, in bits."""
+    p, q = p / p.sum(), q / q.sum()
+    m = (p + q) / 2
+    return 0.5 * (p * np.log2(p / m)).sum() + 0.5 * (q * np.log2(q / m)).sum()
+
+
+def protocol(model, task, demonstrations, examples, lr, biases=True):
+    """Return predictions and every metric of every layer, query by query."""
+    tuned, kept = finetune(model, task, demonstrations, lr, biases)
     prompt, places = prompt_of(task, demonstrations)
-    layers = len(model.blocks)
     said, found = {"zsl": [], "icl": [], "ft": []}, {}
-
-    def add(name, layer, value):
-        found.setdefault(name, [[] for _ in range(layers)])[layer].append(value)
-
     for example in examples:
         text = task.render(example)
         zero, full = torch.cat([task.prefix, text]), torch.cat([prompt, text])
@@ -91,35 +124,105 @@ def protocol(model, task, demonstrations, examples, lr):
         runs = {}
         for name, (net, tokens) in setting.items():
             said[name].append(int(np.argmax(label_scores(net, tokens, task.label_tokens))))
-            runs[name] = forward(net, tokens)[1]
-        n = len(text)
-        for layer in range(layers):
-            h = {
-                c: r.layer("attention_output", layer)[0, -1].double().numpy()
-                for c, r in runs.items()
-            }
-            normal = {c: unit(v) for c, v in h.items()}
-            add("simaou", layer, cos(normal["icl"] - normal["zsl"], normal["ft"] - normal["zsl"]))
-            add("simaou_raw", layer, cos(h["icl"] - h["zsl"], h["ft"] - h["zsl"]))
-            m = {c: r.layer("scores", layer)[0, :, -1].numpy() for c, r in runs.items()}
-            before, after, change, centred = [], [], [], []
-            for head in range(m["zsl"].shape[0]):
-                row = {c: s[head, -n:] for c, s in m.items()}
-                before.append(cos(row["icl"], row["zsl"]))
-                after.append(cos(row["icl"], row["ft"]))
-                change.append(cos(row["icl"] - row["zsl"], row["ft"] - row["zsl"]))
-                centred.append(np.corrcoef(row["icl"], row["ft"])[0, 1])
-            add("simam_before", layer, np.mean(before))
-            add("simam", layer, np.mean(after))
-            add("simam_change", layer, np.mean(change))
-            add("simam_centred", layer, np.mean(centred))
-            context = m["icl"][:, places].sum(0)
-            query = runs["ft"].layer("queries", layer)[0, :, -1]
-            trained = [float((q * query).sum()) for q in training_queries[layer]]
-            trained = np.round(trained, 11)  # equal words at equal places tie but for rounding
-            add("kendall_b_query", layer, kendalltau(context, trained).statistic)
-            add("kendall_a_query", layer, tau_a(context, trained))
+            runs[name] = forward(net, tokens)
+        for layer in range(len(model.blocks)):
+            seen = {c: (r[1], r[2][layer]) for c, r in runs.items()}
+            nets = model.blocks[layer].attention, tuned.blocks[layer].attention
+            values = outputs(seen, layer) | maps(seen, layer, len(text))
+            values |= ranks(seen, layer, len(text), places, kept[layer], biases)
+            values |= updates(seen, layer, len(text), places, nets)
+            for name, value in values.items():
+                found.setdefault(name, [[] for _ in model.blocks])[layer].append(value)
     return said, {name: np.array([np.mean(v) for v in rows]) for name, rows in found.items()}
+
+
+def outputs(seen, layer):
+    h = {c: r.layer("attention_output", layer)[0, -1].numpy() for c, (r, _) in seen.items()}
+    heads = {c: r.layer("head_output", layer)[0, :, -1].numpy() for c, (r, _) in seen.items()}
+    normal = {c: unit(v) for c, v in h.items()}
+    a, b = h["icl"] - h["zsl"], h["ft"] - h["zsl"]
+    return {
+        "simaou": cos(normal["icl"] - normal["zsl"], normal["ft"] - normal["zsl"]),
+        "simaou_raw": cos(a, b),
+        "simaou_beside": cos(*(x - unit(h["zsl"]) * (x @ unit(h["zsl"])) for x in (a, b))),
+        "norm_ratio_icl": np.linalg.norm(a) / np.linalg.norm(h["zsl"]),
+        "norm_ratio_ft": np.linalg.norm(b) / np.linalg.norm(h["zsl"]),
+        "simaou_head": np.mean(
+            [cos(i - z, f - z) for z, i, f in zip(*heads.values(), strict=True)]
+        ),
+    }
+
+
+def maps(seen, layer, n):
+    found = {}
+    heads = seen["zsl"][0].layer("scores", layer).shape[1]
+    for head in range(heads):
+        m, p = (
+            {c: r.layer(name, layer)[0, head, -1, -n:].numpy() for c, (r, _) in seen.items()}
+            for name in ("scores", "weights")
+        )
+        change = m["icl"] - m["zsl"], m["ft"] - m["zsl"]
+        row = {
+            "simam_before": cos(m["icl"], m["zsl"]),
+            "simam": cos(m["icl"], m["ft"]),
+            "simam_centred_before": pearson(m["icl"], m["zsl"]),
+            "simam_centred": pearson(m["icl"], m["ft"]),
+            "simam_change": cos(*change),
+            "simam_change_centred": pearson(*change),
+            "simam_js_before": divergence(p["icl"], p["zsl"]),
+            "simam_js": divergence(p["icl"], p["ft"]),
+        }
+        for name, value in row.items():
+            found.setdefault(name, []).append(value)
+    return {name: np.mean(values) for name, values in found.items()}
+
+
+def ranks(seen, layer, n, places, kept, biases):
+    queries, inputs, errors, own = kept
+    icl, ft = seen["icl"][0], seen["ft"][0]
+    context = icl.layer("scores", layer)[0, :, -1, places].sum(0).numpy()
+    query, x = ft.layer("queries", layer)[0, :, -1], seen["ft"][1]
+    weights = ft.layer("weights", layer)[0, :, -1, -n:]
+    mean, mass = weights @ x[-n:], weights.sum(1)  # H D and H
+    match = torch.stack([(mean @ i) + (mass if biases else 0) for i in inputs])  # N H
+    added = match[..., None] * torch.stack(errors)  # N H K: what each token adds to each head
+    ranked = {
+        "query": np.array([float((q * query).sum()) for q in queries]),
+        "input": np.array([float(i @ x[-1]) for i in inputs]),
+        "error": np.array([float((added.sum(0) * a).sum()) for a in added]),
+    }
+    ranked = {name: values[own] for name, values in ranked.items()}  # the prompt has one opening
+    found = {}
+    for name, values in ranked.items():
+        values = np.round(values / np.abs(values).max(), 11)  # equal words at equal places tie
+        found[f"kendall_b_{name}"] = kendalltau(context, values).statistic
+        found[f"kendall_a_{name}"] = tau_a(context, values)
+    published = softmax(ranked["query"] / np.sqrt(query.shape[1])), softmax(context)
+    published = (np.round(p / p.max(), 11) for p in published)
+    return found | {"kendall_published": kendalltau(*published).statistic}
+
+
+def softmax(x):
+    return np.exp(x - x.max()) / np.exp(x - x.max()).sum()
+
+
+def updates(seen, layer, n, places, nets):
+    """Compare ΔW_ICL with ΔW_FT, equations 12 and 13, written as sums of outer products."""
+    icl, x = seen["icl"][0], seen["zsl"][1][-n:]
+    keys, values = (icl.layer(name, layer)[0] for name in ("keys", "values"))
+    heads, width = keys.shape[0], keys.shape[2]
+    cosines, sizes = [], []
+    for head in range(heads):
+        shown = sum(torch.outer(values[head, i], keys[head, i]) for i in places)
+        both = []
+        for net in nets:
+            part = slice(head * width, (head + 1) * width)
+            k, v = (p(x)[:, part].detach() for p in (net.k_proj, net.v_proj))
+            both.append(sum(torch.outer(v[t], k[t]) for t in range(n)))
+        trained = both[1] - both[0]
+        cosines.append(cos(shown, trained))
+        sizes.append(float(trained.norm() / shown.norm()))
+    return {"update_cosine": np.mean(cosines), "update_size_ratio": np.mean(sizes)}
 
 
 def tau_a(x, y):

@@ -1,28 +1,54 @@
 """Cells for the tests of sweeps: importable in other processes, slow enough to be killed."""
 
 import os
+import signal
 import time
 from pathlib import Path
 
 import pandas as pd
 
 from icl_lib.meta.result import Result, make_table
+from icl_lib.meta.sweep import Cell
 
 
-def measure(cell):
-    """Write a line when a cell begins and when it ends; fail where asked to."""
-    log = Path(os.environ["SWEEP_LOG"])
-    with log.open("a") as file:
-        file.write(f"begin {cell.name}\n")
-    time.sleep(float(os.environ.get("SWEEP_SECONDS", "0")))
-    if cell.task == "broken":
-        raise RuntimeError("this cell is broken\nand has a long story")
-    row = {"model": cell.model, "task": cell.task, "seed": cell.seed, "lr": cell.lr}
-    row |= {"position": "prediction", "descent": "plain", "control": "none", "metric": "simaou"}
-    row |= {"layer": None, "head": None, "value": cell.seed * cell.lr, "low": 0, "high": 1, "n": 1}
-    with log.open("a") as file:
-        file.write(f"end {cell.name}\n")
-    return Result(make_table([row]), pd.DataFrame([{"query": 0}]), {"cell": cell.name})
+def tell(what, name):
+    with Path(os.environ["SWEEP_LOG"]).open("a") as file:
+        file.write(f"{what} {name}\n")
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def prepare(model, task, seed):
+    """Write a line for each thing that begins and ends; fail or die where asked to."""
+    tell("prepare", f"{task}-{seed}")
+    if task == "unreadable":
+        raise FileNotFoundError("there is no such task")
+    if task == "huge":
+        die()
+
+    def compare(lr):
+        cell = Cell(model, task, seed, lr)
+        tell("begin", cell.name)
+        time.sleep(float(os.environ.get("SWEEP_SECONDS", "0")))
+        if task == "broken" and lr == 0.1:
+            raise RuntimeError("this cell is broken\nand has a long story")
+        if task == "deadly" and lr == 0.1:
+            die()
+        if task == "once" and lr == 0.1 and seed == 1:
+            spent = Path(os.environ["SWEEP_LOG"]).with_name("spent")
+            if not spent.exists():
+                spent.touch()
+                die()
+        row = {"model": model, "task": task, "seed": seed, "lr": lr}
+        row |= {"position": "prediction", "descent": "plain", "control": "none"}
+        row |= {"metric": "simaou", "layer": None, "head": None}
+        row |= {"value": seed * lr, "low": 0, "high": 1, "n": 1}
+        tell("end", cell.name)
+        return Result(make_table([row]), pd.DataFrame([{"query": 0}]), {"cell": cell.name})
+
+    return compare
 
 
 if __name__ == "__main__":
@@ -31,6 +57,6 @@ if __name__ == "__main__":
     from icl_lib.meta.sweep import grid, sweep
 
     sys.path.insert(0, str(Path(__file__).parent))
-    from sweep_work import measure as importable
+    from sweep_work import prepare as importable
 
-    sweep(importable, grid(["m"], ["a", "b"], [1, 2, 3], [0.1]), sys.argv[1], jobs=2)
+    sweep(importable, grid(["m"], ["a", "b"], [1, 2], [0.1, 0.2]), sys.argv[1], jobs=2)

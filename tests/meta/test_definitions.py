@@ -8,21 +8,27 @@ from icl_lib.meta import Finetuning, compare
 from icl_lib.meta.prompts import choose_demonstrations, choose_queries
 from icl_lib.models.convert import from_transformers
 
-PUBLISHED = (
-    "simaou", "simaou_raw", "simam_before", "simam", "simam_change", "simam_centred",
-    "kendall_a_query", "kendall_b_query",
-)  # fmt: skip
+METRICS = {
+    "simaou", "simaou_raw", "simaou_beside", "simaou_head", "norm_ratio_icl", "norm_ratio_ft",
+    "simam_before", "simam", "simam_centred_before", "simam_centred", "simam_js_before",
+    "simam_js", "simam_change", "simam_change_centred",
+    "kendall_a_query", "kendall_b_query", "kendall_a_input", "kendall_b_input",
+    "kendall_a_error", "kendall_b_error", "kendall_published",
+    "update_cosine", "update_size_ratio",
+}  # fmt: skip
 
 
-def check(model, task, literal, *, count=5, queries=12, lr=0.2, tolerance=1e-10):
+def check(model, task, literal, *, count=5, queries=12, tolerance=1e-9, **how):
     found = compare(
         model, task, demonstrations=count, queries=queries, seeds=(3,), controls=(),
-        finetuning=Finetuning(lr=lr), spectra=0, tokens_at_once=40,
+        finetuning=Finetuning(lr=0.2, **how), spectra=0, tokens_at_once=40,
     )  # fmt: skip
     shown, asked = choose_demonstrations(task, count, 3), choose_queries(task, queries)
-    said, slow = literal.protocol(model, task, shown, asked, lr)
+    said, slow = literal.protocol(model, task, shown, asked, 0.2, **how)
     gold = [e.gold for e in asked]
-    for name in PUBLISHED:
+    assert set(slow) == METRICS
+    assert set(found.table[found.table.layer.notna()].metric) == METRICS
+    for name in METRICS:
         ours = found.rows(name).value.to_numpy()
         assert np.abs(ours - slow[name]).max() <= tolerance, name
         assert abs(found.value(name) - slow[name].mean()) <= tolerance
@@ -42,7 +48,7 @@ def test_equal_to_the_literal_protocol(model, toy, literal):
 
 
 def test_without_opening_and_separator(make_tiny, make_toy, literal):
-    check(make_tiny(layers=2), make_toy(opening=(), between=()), literal)
+    check(make_tiny(layers=2), make_toy(opening=(), between=()), literal, biases=False)
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])

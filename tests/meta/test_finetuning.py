@@ -17,18 +17,19 @@ def changed(model, twin):
     return {n for n, p in model.named_parameters() if not torch.equal(p, after[n])}
 
 
-@pytest.mark.parametrize("loss_on", ["all", "label"])
-@pytest.mark.parametrize("batch", [1, 3])
-def test_equal_to_label_loss_and_torch_sgd(model, toy, loss_on, batch):
+@pytest.mark.parametrize(
+    ("loss_on", "batch", "momentum"), [("all", 1, 0.0), ("label", 1, 0.0), ("label", 3, 0.9)]
+)
+def test_equal_to_label_loss_and_torch_sgd(model, toy, loss_on, batch, momentum):
     shown = choose_demonstrations(toy, 6, 0)
-    how = Finetuning(lr=0.1, loss_on=loss_on, batch=batch, passes=2)
+    how = Finetuning(lr=0.1, loss_on=loss_on, batch=batch, passes=2, momentum=momentum)
     twin, trace = finetune(model, shown, how, opening=toy.prefix)
     task = LabelTask.of(
         [torch.cat([toy.prefix, d.text]) for d in shown],
         list(toy.label_tokens), [d.gold for d in shown], context=128,
     )  # fmt: skip
     slow, parameters = trained_copy(model, how)
-    rule, losses = torch.optim.SGD(parameters, lr=0.1), []
+    rule, losses = torch.optim.SGD(parameters, lr=0.1, momentum=momentum), []
     for _ in range(2):
         for first in range(0, 6, batch):
             loss = label_loss(slow, task[first : first + batch], on=loss_on)
@@ -68,9 +69,9 @@ def test_the_copy_shares_what_does_not_train(model, toy):
         assert (old is new) == (id(new) not in own)
 
 
-@pytest.mark.parametrize("descent", ["plain", "layer-causal"])
-def test_the_weights_moved_by_the_sum_of_errors_times_inputs(model, toy, descent):
-    how = Finetuning(lr=0.2, descent=descent, passes=2, batch=2)
+@pytest.mark.parametrize(("descent", "momentum"), [("plain", 0.0), ("layer-causal", 0.8)])
+def test_the_weights_moved_by_the_sum_of_errors_times_inputs(model, toy, descent, momentum):
+    how = Finetuning(lr=0.2, descent=descent, passes=2, batch=2, momentum=momentum)
     shown = choose_demonstrations(toy, 5, 0)
     twin, trace = finetune(model, shown, how, opening=toy.prefix)
     for layer, (old, new) in enumerate(zip(model.blocks, twin.blocks, strict=True)):
@@ -133,6 +134,8 @@ def test_bad_settings_say_what_was_expected(model, toy):
         Finetuning(lr=float("nan"))
     with pytest.raises(ValueError, match="at least 1"):
         Finetuning(passes=0)
+    with pytest.raises(ValueError, match=r"less than 1, got 1\.0"):
+        Finetuning(momentum=1.0)
     with pytest.raises(ValueError, match="no demonstrations"):
         finetune(model, [], Finetuning())
 

@@ -1,6 +1,7 @@
 """Kendall's τ against scipy and by hand; what training tokens contribute, exactly."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,13 +11,21 @@ from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
 from icl_lib.meta.finetuning import Finetuning, Trace, finetune
+from icl_lib.meta.measure import rank_metrics
 from icl_lib.meta.nulls import kendall_spread
 from icl_lib.meta.observe import observe
-from icl_lib.meta.prompts import choose_demonstrations, choose_queries, make_batches, opening
+from icl_lib.meta.prompts import (
+    choose_demonstrations,
+    choose_queries,
+    make_batches,
+    opening,
+    with_demonstrations,
+)
 from icl_lib.meta.ranks import (
     by_slot,
     contributions,
     error_weighted,
+    in_context_attention,
     input_input,
     inversions,
     kendall,
@@ -118,6 +127,27 @@ def test_attention_to_training_tokens_by_hand():
     assert plain(trace, seen).tolist() == [[[1.0, 50.0]]]
     plain = input_input.__wrapped__ if hasattr(input_input, "__wrapped__") else input_input
     assert plain(trace, seen).tolist() == [[[2.0, 4.0]]]
+
+
+def test_the_published_rank_correlation_loses_small_weights_to_ties(model, toy):
+    """After a softmax over tokens all that is too small for the number format is tied."""
+    _, trace, seen = trained(model, toy)
+    beginning = with_demonstrations(toy, choose_demonstrations(toy, 6, 0))
+    (batch,) = make_batches([toy.render(e) for e in choose_queries(toy, 7)], tokens_at_once=10_000)
+    prefix = read_prefix(model, beginning.tokens, beginning.demonstration)
+    icl = observe(model, batch, prefix, toy.label_tokens)
+    large = replace(icl, scores_demo=60 * icl.scores_demo), replace(seen, queries=60 * seen.queries)
+    found = rank_metrics(trace, *large, biases=True)["kendall_published"]
+    scores = in_context_attention(large[0]), query_query(trace, large[1]) / 8**0.5
+    few = []
+    for query in range(7):
+        rows = [s[query, 1].softmax(-1).numpy() for s in scores]
+        rows = [np.where(row < 64 * 2.2e-16 * row.max(), 0, row) for row in rows]
+        few.append(sum((row == 0).sum() for row in rows))
+        wanted = kendalltau(*rows).statistic
+        assert found[query, 1].item() == pytest.approx(wanted, abs=0.02, nan_ok=True)
+    assert max(few) > 5
+    assert (found - rank_metrics(trace, *large, biases=True)["kendall_b_query"]).abs().max() > 0.02
 
 
 def test_slots_add_up_over_passes():

@@ -98,6 +98,19 @@ def test_ranks_and_cosines_by_hand():
     assert matrix_cosine(a, torch.tensor([[1.0, 0], [0, 0]])).item() == pytest.approx(0.5**0.5)
 
 
+def test_matrices_with_one_direction_in_common_by_hand():
+    a, b = torch.diag(torch.tensor([2.0, 1, 0, 0])), torch.diag(torch.tensor([0.0, 3, 1, 0]))
+    found = {name: value.item() for name, value in compare_matrices(a, b, rank=2).items()}
+    assert found["update_overlap_out"] == found["update_overlap_in"] == pytest.approx(0.5)
+    assert found["update_first_angle"] == pytest.approx(0, abs=0.1)  # the other is 90 degrees
+    assert found["update_spectrum"] == pytest.approx((2 * 3 + 1) / math.sqrt(5 * 10))
+    assert found["update_rank_icl"] == pytest.approx(25 / 17)
+    assert found["update_rank_ft"] == pytest.approx(100 / 82)
+    turned = compare_matrices(a, torch.roll(b, 1, dims=1), rank=2)  # columns 2 and 3, rows 1 and 2
+    assert turned["update_overlap_out"].item() == pytest.approx(0.5)
+    assert turned["update_overlap_in"].item() == pytest.approx(0)
+
+
 def test_equal_matrices_have_all_in_common():
     a = draw(2, 3, 6, 6)
     found = compare_matrices(a, 2.5 * a)

@@ -135,6 +135,11 @@ def test_seeds_choose_and_order_demonstrations(toy):
     assert [d.text.tolist() for d in shorter] == texts[0][:4]
     balanced = [d.gold for d in choose_demonstrations(toy, 9, 1, balanced=True)]
     assert sorted(balanced) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    asked, all_of_them = choose_queries(toy, 20), toy.split("validation")
+    assert asked == choose_queries(toy, None)[:20] != all_of_them[:20]
+    assert sorted(e.parts for e in choose_queries(toy, None)) == sorted(
+        e.parts for e in all_of_them
+    )
     anew = dealt_anew(one, toy, 5)
     assert [d.text.tolist() for d in anew] == texts[0]
     assert sorted(d.gold for d in anew) == sorted(d.gold for d in one)

@@ -10,22 +10,23 @@ from pathlib import Path
 
 import pytest
 
+from icl_lib.meta.choice import PAPER_STEP_SIZES
 from icl_lib.meta.result import Result
-from icl_lib.meta.sweep import Cell, grid, is_done, load_sweep, sweep
+from icl_lib.meta.sweep import Cell, grid, groups, is_done, load_sweep, sweep
 
 HERE = Path(__file__).parent
-CELLS = grid(["m"], ["a", "b"], [1, 2, 3], [0.1])
+CELLS = grid(["m"], ["a", "b"], [1, 2], [0.1, 0.2])
 
 
 @pytest.fixture
 def work(monkeypatch, tmp_path):
-    """Return the measuring function and the log that it writes."""
+    """Return the preparing function and the log that it writes."""
     monkeypatch.syspath_prepend(str(HERE))
     monkeypatch.setenv("SWEEP_LOG", str(tmp_path / "log.txt"))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), str(HERE.parents[1])]))
     import sweep_work
 
-    return sweep_work.measure, tmp_path / "log.txt"
+    return sweep_work.prepare, tmp_path / "log.txt"
 
 
 def lines(log, kind):
@@ -47,38 +48,65 @@ def test_every_combination_once():
         grid(["m"], ["a", "a"], [1], [0.1])
 
 
+def test_the_papers_grid_is_one_list_in_groups_that_share_what_they_can():
+    cells = grid(["1.3b", "2.7b"], list("abcdef"), range(1, 8), PAPER_STEP_SIZES)
+    assert len({c.name for c in cells}) == 7 * 36 * 6 * 2
+    parts = groups(cells)
+    assert {len(part) for part in parts} == {36}
+    assert [c for part in parts for c in part] == cells
+    assert groups(cells[::-1])[0] == tuple(cells[-36:][::-1])
+
+
 def test_a_broken_cell_is_reported_and_stops_nothing(work, tmp_path):
-    measure, log = work
+    prepare, log = work
     told = []
-    cells = grid(["m"], ["a", "broken", "b"], [1, 2], [0.5])
-    report = sweep(measure, cells, tmp_path / "out", progress=told.append)
-    assert len(report.done) == 4
-    assert set(report.failed.values()) == {"RuntimeError: this cell is broken"}
-    assert "4 cells measured, 0 were there already, 2 failed" in report.summary()
-    assert len(told) == 6
+    cells = grid(["m"], ["a", "broken", "unreadable"], [1, 2], [0.5, 0.1])
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / f"{cells[0].name}.error.txt").write_text("of an earlier run, now mended")
+    report = sweep(prepare, cells, tmp_path / "out", progress=told.append)
+    assert len(report.done) == 6
+    assert Counter(report.failed.values()) == {
+        "RuntimeError: this cell is broken": 2,
+        "FileNotFoundError: there is no such task": 4,
+    }
+    assert "6 cells measured, 0 were there already, 6 failed" in report.summary()
+    assert len(told) == 12
     notes = sorted((tmp_path / "out").glob("*.error.txt"))
-    assert len(notes) == 2
+    assert len(notes) == 6
     assert "Traceback" in notes[0].read_text()
     table = load_sweep(tmp_path / "out").table
-    assert sorted(zip(table.task, table.seed, table.value, strict=True)) == [
-        ("a", 1, 0.5), ("a", 2, 1.0), ("b", 1, 0.5), ("b", 2, 1.0),
-    ]  # fmt: skip
-    again = sweep(measure, cells, tmp_path / "out")
-    assert (len(again.done), len(again.found), len(again.failed)) == (0, 4, 2)
+    rows = set(zip(table.task, table.seed, table.lr, table.value, strict=True))
+    assert rows == {(c.task, c.seed, c.lr, c.seed * c.lr) for c in cells if c.name in report.done}
+    assert lines(log, "prepare")["a-1"] == 1  # for both of its step sizes
+    again = sweep(prepare, cells, tmp_path / "out")
+    assert (len(again.done), len(again.found), len(again.failed)) == (0, 6, 6)
     assert max(lines(log, "end").values()) == 1
+    assert lines(log, "prepare")["a-1"] == 1  # nothing was left to do
 
 
-def test_processes_give_the_same(work, tmp_path):
-    measure, _ = work
-    sweep(measure, CELLS, tmp_path / "one")
-    sweep(measure, CELLS, tmp_path / "two", jobs=2)
-    one, two = (load_sweep(tmp_path / name).table for name in ("one", "two"))
-    assert one.equals(two)
+@pytest.mark.slow
+def test_a_worker_killed_by_the_system_takes_nothing_with_it(work, tmp_path):
+    """One cell always kills its process, one does once, one task is too large to be loaded."""
+    prepare, log = work
+    cells = grid(["m"], ["deadly", "once", "a", "huge"], [1], [0.1, 0.2])
+    told, out = [], tmp_path / "out"
+    report = sweep(prepare, cells, out, jobs=2, progress=told.append)
+    wanted = {c.name for c in cells if c.task == "huge" or (c.task, c.lr) == ("deadly", 0.1)}
+    assert set(report.failed) == wanted
+    assert all("the system killed its process" in why for why in report.failed.values())
+    assert set(report.done) == {c.name for c in cells} - wanted
+    assert len(told) == len(cells)
+    assert len(load_sweep(out).table) == len(cells) - 4
+    begun = lines(log, "begin")
+    deadly, once = (Cell("m", task, 1, 0.1).name for task in ("deadly", "once"))
+    assert begun[deadly] == begun[once] == 2  # tried once more, and not again
+    assert max(lines(log, "end").values()) == 1
+    assert {p.stem.removesuffix(".error") for p in out.glob("*.error.txt")} == wanted
 
 
 @pytest.mark.slow
 def test_a_killed_sweep_goes_on_without_repeating_or_losing_a_cell(work, tmp_path, monkeypatch):
-    measure, log = work
+    prepare, log = work
     monkeypatch.setenv("SWEEP_SECONDS", "0.4")
     out = tmp_path / "out"
     process = subprocess.Popen(
@@ -96,11 +124,13 @@ def test_a_killed_sweep_goes_on_without_repeating_or_losing_a_cell(work, tmp_pat
         if ".examples." not in file.name:
             Result.load(file)
     monkeypatch.setenv("SWEEP_SECONDS", "0")
-    report = sweep(measure, CELLS, out)
+    report = sweep(prepare, CELLS, out)
     assert set(report.found) == done
     assert set(report.done) == {c.name for c in CELLS} - done
     assert all(lines(log, "begin")[name] == 1 for name in done)
-    assert len(load_sweep(out).table) == len(CELLS)
+    one, two = load_sweep(out).table, sweep(prepare, CELLS, tmp_path / "whole")
+    assert one.equals(load_sweep(tmp_path / "whole").table)  # processes and one process alike
+    assert len(two.done) == len(CELLS)
 
 
 def test_no_results_are_an_error(tmp_path):
@@ -109,19 +139,26 @@ def test_no_results_are_an_error(tmp_path):
 
 
 def test_without_ray_an_address_is_an_error(work, tmp_path, monkeypatch):
-    measure, _ = work
+    prepare, _ = work
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ImportError, match="needs Ray"):
-        sweep(measure, CELLS, tmp_path / "out", address="auto")
+        sweep(prepare, CELLS, tmp_path / "out", address="auto")
 
 
 @pytest.mark.slow
 def test_on_ray(work, tmp_path):
-    ray = pytest.importorskip("ray")
-    measure, _ = work
-    ray.init(num_cpus=2, include_dashboard=False)
+    """A real Ray on this machine, reached by its address; one cell kills its process there."""
+    ray = pytest.importorskip("ray", reason="Ray is an extra: pip install 'icl-lib[cluster]'")
+    prepare, log = work
+    cells = grid(["m"], ["a", "broken"], [1, 2], [0.2, 0.1])
+    here = ray.init(num_cpus=2, include_dashboard=False)
     try:
-        report = sweep(measure, CELLS, tmp_path / "out", jobs=2, address="auto")
+        report = sweep(
+            prepare, cells, tmp_path / "out", jobs=2, address=here.address_info["address"]
+        )
     finally:
         ray.shutdown()
-    assert len(report.done) == len(CELLS)
+    assert len(report.done) == 6
+    assert set(report.failed.values()) == {"RuntimeError: this cell is broken"}
+    assert len(load_sweep(tmp_path / "out").table) == 6
+    assert lines(log, "prepare")["a-1"] == 1

@@ -66,17 +66,19 @@ def test_unknown_names_are_refused_with_the_known_ones():
         functions.find("regression-d6")
 
 
-def test_a_watched_training_measures_itself_on_the_way_and_learns_the_same():
+def test_a_watched_training_measures_itself_on_the_way_and_learns_the_same(monkeypatch):
+    assert regression.Watch.every == 250
+    monkeypatch.setattr(regression.Watch, "every", 15)
     recipe = functions.Recipe(
         "tiny", regression.RegressorConfig(2, 4, layers=1, heads=1, width=8),
-        noise=0.0, intercept=False, steps=500, batch=4, warmup=10,
+        noise=0.0, intercept=False, steps=40, batch=4, warmup=10,
     )  # fmt: skip
     run = recipe.train(recipe.untrained())
-    assert [row["step"] for row in run.records] == [250, 500]
+    assert [row["step"] for row in run.records] == [15, 30]
     assert list(run.records[0]) == ["step", "seconds", *(f"error_at_{k}" for k in range(4))]
     assert 0 < run.records[0]["seconds"] < run.records[1]["seconds"] <= run.seconds + 0.01
     plain = regression.Recipe(
-        "tiny", recipe.model, noise=0.0, intercept=False, steps=500, batch=4, warmup=10
+        "tiny", recipe.model, noise=0.0, intercept=False, steps=40, batch=4, warmup=10
     )
     assert plain.train(recipe.untrained()).losses == run.losses
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from icl_lib.tasks import real_datasets
-from icl_lib.tasks.catalogue import find_task
+from icl_lib.tasks.catalogue import GROUPS, find_task, group_of, task_names, wrong_tasks_for
 from icl_lib.tasks.classification import Example
 from icl_lib.tasks.data_files import (
     Columns,
@@ -16,6 +16,7 @@ from icl_lib.tasks.data_files import (
     labelled_lines,
     read_lines,
 )
+from icl_lib.tasks.lab_tasks import measured_tasks
 from icl_lib.tasks.real_datasets import data_set, data_sets, divided, load_task
 from icl_lib.tasks.text import CharTokenizer
 
@@ -132,8 +133,30 @@ def test_tasks_by_name(tmp_path):
         find_task("sst2", None, source=tmp_path)
     assert find_task("lab-cb", None).name == "lab-cb"
     assert find_task("practice-cb", None).name == "practice-cb"
-    with pytest.raises(KeyError, match=r"'sst3'; there are .*sst2, sst5, .*, lab-sst2,"):
+    with pytest.raises(KeyError, match=r"'sst3'; there are lab-sst2, .*, sst2, sst5, "):
         find_task("sst3", LETTERS)
+
+
+def test_groups_of_six():
+    assert [len(names) for names in GROUPS.values()] == [6, 6, 6]
+    assert task_names(["real", "lab-cb", "sst2"]) == [*data_sets(), "lab-cb"]
+    assert group_of("practice-mr") == "practice"
+    with pytest.raises(
+        KeyError, match=r"no task is called 'imdb'; .* and the groups lab, practice"
+    ):
+        task_names(["sst2", "imdb"])
+
+
+def test_a_wrong_task_asks_for_something_else():
+    opinion = {"sst2", "sst5", "mr"}
+    for group, start in (("real", ""), ("lab", "lab-")):
+        for name in GROUPS[group]:
+            others = {other.removeprefix(start) for other in wrong_tasks_for(name)}
+            assert name.removeprefix(start) not in others
+            assert others <= set(data_sets())
+            assert not (name.removeprefix(start) in opinion and others & opinion)
+    asked = {name: task.asked for name, task in measured_tasks().items()}
+    assert all(asked[n] != asked[o] for n in asked for o in wrong_tasks_for(n))
 
 
 def test_from_the_hub(monkeypatch):
@@ -163,6 +186,8 @@ def test_from_the_hub(monkeypatch):
         ("1 good\n1\n", "line 2 of x has an empty text"),
         ("1 good\n1   \n", "line 2 of x has an empty text"),
         ("", "x is empty"),
+        ("1 good\n0 bad\n".encode("utf-16"), "line 1 of x holds a zero byte, as UTF-16 does"),
+        (b"1 good\n0 ba\0d\n", "line 2 of x holds a zero byte"),
         (b"1 caf\xc3\xa9\n0 ok\n1 caf\xe9\n", "x mixes encodings: line 1 is UTF-8, line 3 is not"),
     ],
 )

@@ -166,7 +166,7 @@ function history(state, found, box) {
   return [
     axes({
       x, y, box, xTicks: ticks(0, found.last, 6), yTicks: powers(low), xLabel: "steps, or layers",
-      yLabel: "error, zero guess = 1",
+      yLabel: "error, zero guess = 1", format: (v) => (v === 10 ** low && lowest < v ? `≤${number(v)}` : number(v)),
     }),
     s("line", { x1: x(state.taken), y1: box[1], x2: x(state.taken), y2: box[3], stroke: color("muted"), "stroke-dasharray": "4 3" }),
     ...order.map((name) => s("path", {
@@ -208,7 +208,7 @@ function legend(state) {
 
 function render({ model, el, signal }) {
   const last = model.get("constants")["gradient descent"].length;
-  const box = [50, 56, 408, 230];
+  const box = [60, 56, 408, 230];
   const [left, right] = [0, 1].map(() => drawing({ width: 420, height: 274, label: "" }));
   const controls = [
     select({ model, trait: "learner", label: "Learner", options: LEARNERS.map((name) => [name, name]) }),
@@ -218,7 +218,7 @@ function render({ model, el, signal }) {
   ];
   const playback = player({ model, trait: "taken", last: () => last, interval: 450, signal });
   const shown = readouts([
-    { name: "error", label: "error of this learner", role: "predicted" },
+    { name: "error", label: "error of this learner" },
     { name: "descent", label: "gradient descent, as many steps" },
     { name: "best", label: "best of the five" },
     { name: "to_percent", label: "steps to 1 %", format: (n) => (n < 0 ? "not reached" : number(n)) },

@@ -109,10 +109,11 @@ export function axes({ x, y, box, xTicks, yTicks, xLabel, yLabel, format = numbe
   ].filter(Boolean);
 }
 
-/** SVG text in a palette role. */
-export function text(x, y, content, { anchor = "start", role = "text", size = 13, weight } = {}) {
+/** SVG text in a palette role; with `halo` it stays readable where a line runs through it. */
+export function text(x, y, content, { anchor = "start", role = "text", size = 13, weight, halo = false } = {}) {
+  const around = halo && { "paint-order": "stroke", stroke: color("background"), "stroke-width": 4, "stroke-linejoin": "round" };
   return s("text", {
-    x, y, "text-anchor": anchor, fill: color(role), "font-size": size, "font-weight": weight,
+    x, y, "text-anchor": anchor, fill: color(role), "font-size": size, "font-weight": weight, ...around,
     text: content,
   });
 }

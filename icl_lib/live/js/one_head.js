@@ -89,15 +89,17 @@ function lossPlot() {
     const top = 1.12 * Math.max(found.nothing, ...found.curve.map((p) => p[1]));
     const x = scale([0, 1], [box[0], box[2]]);
     const y = scale([0, top], [box[3], box[1]]);
-    const level = (value, role, dash, label, above) => [
-      s("line", { x1: box[0], x2: box[2], y1: y(value), y2: y(value), stroke: color(role), "stroke-width": 2, "stroke-dasharray": dash }),
-      text(box[2] - 12, y(value) + (above ? -6 : 16), label, { anchor: "end", role, size: 12 }),
-    ];
+    const level = (value, role, dash) =>
+      s("line", { x1: box[0], x2: box[2], y1: y(value), y2: y(value), stroke: color(role), "stroke-width": 2, "stroke-dasharray": dash });
+    const named = (value, role, label, above) =>
+      text(box[2] - 12, y(value) + (above ? -6 : 16), label, { anchor: "end", role, size: 12, halo: true });
     picture.redraw(
       axes({ x, y, box, xTicks: [0, 0.5, 1], yTicks: ticks(0, top, 4), xLabel: "way: 0 trained, 1 constructed", yLabel: "half squared error" }),
-      level(found.nothing, "neutral", "2 4", "guessing 0", true),
-      level(found.closed, "gold", "7 5", "one step, closed form", false),
+      level(found.nothing, "neutral", "2 4"),
+      level(found.closed, "gold", "7 5"),
       s("path", { d: path(found.curve.map(([t, v]) => [x(t), y(v)])), fill: "none", stroke: color("predicted"), "stroke-width": 2.5 }),
+      named(found.nothing, "neutral", "guessing 0", true),
+      named(found.closed, "gold", "one step, closed form", false),
       s("circle", { cx: x(1), cy: y(found.step), r: 6, fill: "none", stroke: color("key"), "stroke-width": 2.5 }),
       s("circle", { cx: x(state.way), cy: y(found.layer), r: 7, fill: color("predicted") }),
     );
