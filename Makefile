@@ -62,17 +62,14 @@ unit: $(VENV)/.stamp-test
 	@$(BIN)/python -m pytest -q -n $(TEST_WORKERS) -m "not site and not browser"
 
 # Fast checks first. The notebooks are executed once; the site and its tests use that execution.
-# The site is built by one process, so the live figures, which do not need it, are tested meanwhile.
 test: unit
 	@echo "== notebooks"
 	@$(BIN)/python tools/execute.py
-	@echo "== site, and tests of the live figures"
-	@$(BIN)/python tools/build_site.py --port $(PORT) & site=$$!; \
-	 $(BIN)/python -m pytest -q -n $(TEST_WORKERS) --dist loadgroup \
-	   -m "browser and not site" tests/live; live=$$?; \
-	 wait $$site && exit $$live
-	@echo "== tests of the executed notebooks and of the site"
-	@$(BIN)/python -m pytest -q -n $(TEST_WORKERS) --dist loadgroup -m site tests/notebooks tests/site
+	@echo "== site"
+	@$(BIN)/python tools/build_site.py --port $(PORT)
+	@echo "== tests of the executed notebooks, of the site and of the live figures"
+	@$(BIN)/python -m pytest -q -n $(TEST_WORKERS) --dist loadscope -m "site or browser" \
+	  tests/live tests/notebooks tests/site
 
 # ---- for readers and authors ----------------------------------------------------------------
 

@@ -10,13 +10,6 @@ settings.register_profile("book", deadline=None, max_examples=25, derandomize=Tr
 settings.load_profile("book")
 
 
-def pytest_collection_modifyitems(items) -> None:
-    """Let ``--dist loadgroup`` keep a file's tests on one worker where they name no other group."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
-
-
 @pytest.fixture(autouse=True)
 def _one_thread():
     """Two cores run two test processes; a test that spreads over both only slows its neighbour."""

@@ -1,9 +1,10 @@
 """Execute the notebooks whose inputs changed, each one once, for the tests and the site alike.
 
 A notebook is fresh if its source, icl_lib, the pinned packages and Python are those of its last
-execution. The executed copies go to ``_build/executed``; the sources stay without outputs. As many
-run at a time as there are cores, four at most, and their cores are shared out among them: networks
-as small as the book's run no faster on two threads than on one.
+execution. The executed copies go to ``_build/executed``; the sources stay without outputs. They
+run one after the other, so that the seconds are those of a notebook alone; ``--jobs`` runs several
+at a time and shares the cores out among them. One that took too long runs again alone, once: on a
+shared machine a notebook can be kept waiting.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from common import BUILD, EXECUTED, ROOT, notebook_key, sources, usable_cores
 
 # nbmake does not collect below a folder called _build, so notebooks run here.
 RUNNING = ROOT / "_work" / "running"
+SECONDS = 90
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -151,7 +153,7 @@ def longest_first(stale: list[Path]) -> list[Path]:
 
 def execute_all(keys: dict[Path, str], jobs: int, timeout: int) -> dict[Path, list[str]]:
     """Execute notebooks, ``jobs`` at a time; print a line for each; return problems by notebook."""
-    failures, width = {}, max((len(p.stem) for p in keys), default=0)
+    failures, slow, width = {}, [], max((len(p.stem) for p in keys), default=0)
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         running: dict[Future, Path] = {
             pool.submit(execute, p, keys[p], timeout): p for p in longest_first(list(keys))
@@ -160,6 +162,13 @@ def execute_all(keys: dict[Path, str], jobs: int, timeout: int) -> dict[Path, li
             notebook, (seconds, found) = running[done], done.result()
             print(f"[{number}/{len(keys)}] {notebook.stem:<{width}}  ", end="")
             print(f"{'FAILED after' if found else 'executed in'} {seconds:.1f} s", flush=True)
+            if found:
+                failures[notebook] = found
+            elif seconds > SECONDS:
+                slow.append(notebook)
+        for notebook in slow:
+            seconds, found = pool.submit(execute, notebook, keys[notebook], timeout).result()
+            print(f"{notebook.stem} once more: {seconds:.1f} s", flush=True)
             if found:
                 failures[notebook] = found
     return failures
@@ -172,7 +181,7 @@ def main() -> int:
     parser.add_argument("--force", action="store_true", help="execute fresh notebooks too")
     parser.add_argument("--timeout", type=int, default=300, help="seconds for one cell")
     cores = usable_cores()
-    parser.add_argument("--jobs", type=int, default=min(4, cores), help="notebooks at a time")
+    parser.add_argument("--jobs", type=int, default=1, help="notebooks at a time")
     arguments = parser.parse_args()
     chosen = [p for p in sources() if not arguments.names or p.stem in arguments.names]
     if not chosen:

@@ -211,7 +211,7 @@ def softmax_map_similarity(spread: Float[Tensor, "*batch"]) -> Float[Tensor, "*b
 
 # ---- verdicts -----------------------------------------------------------------------------------
 
-SURVIVES, IN_PART, FALLS = "survives", "in part", "falls"
+SURVIVES, IN_PART, NOT_SHOWN = "survives", "in part", "not shown"
 """What a number does under a control."""
 
 
@@ -228,8 +228,9 @@ class Survival:
     share
         Of the value: what the control shows as well or, for a correction, what is left.
     verdict
-        ``falls`` if the interval reaches 0 or the value itself is not above 0; otherwise ``survives`` if more than half of the value
-        is above the control (or left by the correction), else ``in part``.
+        ``not shown`` if the interval reaches 0 or the value itself is not above 0; otherwise
+        ``survives`` if more than half of the value is above the control (or left by the
+        correction), else ``in part``.
     """
 
     value: float
@@ -314,7 +315,7 @@ def _mean(values: Sequence[float]) -> float:
 
 def _verdict(value: float, low: float, above: float) -> str:
     if not (value > 0 and low > 0):
-        return FALLS
+        return NOT_SHOWN
     return SURVIVES if above > 0.5 else IN_PART
 
 

@@ -79,7 +79,7 @@ class Reported:
         found = []
         for n in range(max(1, low - most), min(high, self.examples - least) + 1):
             hits = round(self.rec2ftp * n / 100)
-            if abs(100 * hits / n - self.rec2ftp) <= 0.05 + ROUNDING:
+            if abs(100 * hits / n - self.rec2ftp) <= 0.005 + ROUNDING:
                 found.append(Share(hits, n))
         return found
 

@@ -14,7 +14,7 @@ from icl_lib.plots.themed import figure
 MODEL_LOOKS = {"1.3B": ("query", "o"), "2.7B": ("key", "s"), "lab": ("predicted", "D")}
 """Colour and mark of each model."""
 
-VERDICT_LOOKS = {"survives": "value", "in part": "gold", "falls": "error", "unknown": "neutral"}
+VERDICT_LOOKS = {"survives": "value", "in part": "gold", "not shown": "error", "unknown": "neutral"}
 """Colour of what a number does under a control."""
 
 
@@ -208,7 +208,7 @@ def control_rows(
         axes.axvline(0, color=color("muted", theme), linewidth=0.8)
         axes.set_title(title, fontsize=11)
         axes.set_yticks(range(len(names))[::-1], names)
-    for verdict in ("survives", "in part", "falls"):
+    for verdict in ("survives", "in part", "not shown"):
         ink = color(VERDICT_LOOKS[verdict], theme)
         fig.axes[0].plot([], [], "o", color=ink, label=verdict)
     fig.legend(loc="outside lower center", ncols=3, title="the number, under this control,")

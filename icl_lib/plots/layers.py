@@ -205,41 +205,46 @@ def update_shapes(
     grid[0].set_ylabel("share of the largest")
 
 
-@figure(size=(7.8, 4.2))
+@figure(size=(7.8, 7.0))
 def similarity_in_training(
     fig,
     theme: Theme,
     steps: Sequence[int],
-    accuracies: Mapping[str, ArrayLike],
+    shares: Mapping[str, Mapping[str, ArrayLike]],
     panels: Mapping[str, Mapping[str, tuple[ArrayLike, ArrayLike]]],
 ) -> None:
-    """Draw accuracies, and similarities with their controls, over the training.
+    """Draw shares of three conditions, and similarities with their controls, over the training.
 
     Parameters
     ----------
     steps
         Where networks were kept; drawn evenly, so that early ones can be told apart.
-    accuracies
-        Condition; ``[steps]``.
+    shares
+        What is counted; condition; ``[steps]``.
     panels
         Metric; name, the measured one first and then controls; means and half-widths, ``[steps]``.
     """
-    grid = np.atleast_1d(fig.subplots(1, 1 + len(panels)))
-    x = np.arange(len(steps))
+    x, count = np.arange(len(steps)), len(shares) + len(panels)
+    rows = -(-count // 2)
+    grid = list(np.atleast_1d(fig.subplots(rows, -(-count // rows))).ravel())
+    for spare in grid[count:]:
+        spare.set_axis_off()
     looks = (("neutral", ":"), ("predicted", "-"), ("key", "--"))
-    for (name, values), (role, dash) in zip(accuracies.items(), looks, strict=False):
-        grid[0].plot(x, values, linestyle=dash, color=color(role, theme), label=name)
-    grid[0].set_title("accuracy")
+    for axes, (title, lines) in zip(grid, shares.items(), strict=False):
+        axes.set_title(title)
+        axes.set_ylim(0, 1.03)
+        for (name, values), (role, dash) in zip(lines.items(), looks, strict=False):
+            axes.plot(x, values, linestyle=dash, color=color(role, theme), label=name)
     inks = (("query", "-"), ("error", ":"), ("gold", "--"), ("neutral", "-."))
-    for axes, (metric, curves) in zip(grid[1:], panels.items(), strict=True):
+    for axes, (metric, curves) in zip(grid[len(shares) :], panels.items(), strict=False):
         for (name, (means, halves)), (role, dash) in zip(curves.items(), inks, strict=False):
             m, w = np.asarray(means, dtype=float), np.nan_to_num(np.asarray(halves, dtype=float))
             axes.fill_between(x, m - w, m + w, color=color(role, theme), alpha=0.16, linewidth=0)
             axes.plot(x, m, linestyle=dash, color=color(role, theme), label=name)
         axes.axhline(0, color=color("muted", theme), linewidth=1)
         axes.set_title(metric)
-    for axes in grid:
-        shown = x[:: max(1, -(-len(x) // 4))]
+    for axes in grid[:count]:
+        shown = x[:: max(1, -(-len(x) // 6))]
         axes.set_xticks(shown, [f"{steps[i]:,}" for i in shown], fontsize=9)
         axes.set_xlabel("training step")
-        axes.legend(fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.22))
+        axes.legend(fontsize=9)

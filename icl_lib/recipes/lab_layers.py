@@ -28,6 +28,7 @@ from icl_lib.meta.prompts import (
     opening,
     with_demonstrations,
 )
+from icl_lib.meta.similarity import cosine
 from icl_lib.meta.updates import (
     compare_matrices,
     finetuned_updates,
@@ -46,7 +47,7 @@ PATH = cards.FOLDER / "lab_layers.parquet"
 
 DESCENTS = ("plain", "layer-causal")
 
-RATES = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+RATES = (0.003, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 """Step sizes to choose from, on the practice tasks."""
 
 COLUMNS = ("part", "step", "descent", "task", "seed", "control", "metric", "layer", "head")
@@ -87,10 +88,10 @@ class Plan:
     """
 
     demonstrations: int = lab.DEMONSTRATIONS
-    queries: int = 96
-    training_queries: int = 64
+    queries: int = 128
+    training_queries: int = 96
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    training_seeds: tuple[int, ...] = (0, 1, 2)
+    training_seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     spectra: int = 16
     controls: tuple[str, ...] = (
         "none", "untrained", "shuffled-pairing", "shuffled-labels", "wrong-task", "noise",
@@ -221,13 +222,48 @@ def protocol_rows(
         controls=controls, wrong_task=wrong, spectra=0, name="lab",
     )  # fmt: skip
     for way, rate in ways.items():
-        table = compared(finetuning(way, rate)).table
+        result = compared(finetuning(way, rate))
+        name = {"descent": way, "task": task.name, "layer": -1, "head": -1}
+        yield from (name | row for row in answer_rows(result.examples))
+        table = result.table
         own = table.metric.isin(KEPT) & (table.control == "none")
         table = table[own | table.metric.isin(SIMILARITIES)]
         for row in table[["seed", "control", "metric", "layer", "value"]].itertuples(index=False):
             layer = -1 if pd.isna(row.layer) else int(row.layer)
-            place = {"seed": int(row.seed), "layer": layer, "head": -1}
-            yield row._asdict() | {"descent": way, "task": task.name} | place
+            yield row._asdict() | name | {"seed": int(row.seed), "layer": layer}
+
+
+def answer_rows(examples: pd.DataFrame) -> Iterator[dict]:
+    r"""Yield what changes in the answers, for each seed and each control that finetunes anew.
+
+    ``mass_zero_shot``, ``mass_in_context`` and ``mass_finetuned`` are the mean probability of all
+    candidate labels together. ``label_change`` is the mean cosine of the two changes *among* the
+    labels, which no change of that probability touches:
+
+    .. math:: \cos\bigl(C(\ell_{ICL} - \ell_{ZSL}),\; C(\ell_{FT} - \ell_{ZSL})\bigr)
+
+    with :math:`\ell` the labels' log-probabilities and C taking off their mean.
+
+    Parameters
+    ----------
+    examples
+        Of :attr:`icl_lib.meta.Result.examples`.
+
+    Explained in: 18_layer_by_layer
+    """
+    for seed, some in examples.groupby("seed"):
+        said = {
+            key: torch.tensor(rows.sort_values("query").log_probs.tolist(), dtype=torch.float64)
+            for key, rows in some.groupby(["control", "condition"])
+        }
+        zero, icl = (said["none", role] for role in ("zero_shot", "in_context"))
+        for (control, role), told in said.items():
+            name = {"seed": int(seed), "control": control}
+            if control == "none":
+                yield name | {"metric": f"mass_{role}", "value": float(told.exp().sum(1).mean())}
+            if role == "finetuned":
+                a, b = ((x - zero) - (x - zero).mean(1, keepdim=True) for x in (icl, told))
+                yield name | {"metric": "label_change", "value": float(cosine(a, b).nanmean())}
 
 
 def head_rows(

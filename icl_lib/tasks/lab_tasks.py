@@ -49,7 +49,7 @@ _PRACTICE = (
     ("practice-agnews", TOPIC, ((4,), (5,), (6,), (7,)), (6,), {4: 5, 5: 6, 7: 7}),
     ("practice-cb", AGREEMENT, ((1,), (2,), (5,)), (1, 5), {2: 12}),
 )
-"""The same shapes with other values and labels, for choosing a step size."""
+"""The same shapes with other classes and labels, for choosing a step size."""
 
 
 @dataclass(frozen=True)
@@ -218,6 +218,8 @@ def measured_tasks(lab: Lab | None = None) -> dict[str, LabTask]:
 
 def practice_tasks(lab: Lab | None = None) -> dict[str, LabTask]:
     """Return six other tasks of the same shapes, on which a step size is chosen.
+
+    They share no class and no label with measured tasks; training documents may be like them.
 
     Explained in: 16_paper_experiment
     """

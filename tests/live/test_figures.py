@@ -10,11 +10,7 @@ from live.harness import NARROW, WIDE, Visit, assert_equal_numbers, cases, serve
 from icl_lib.live import FIGURES, bundle
 
 CASES = cases()
-each_case = pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in CASES],
-    scope="module",
-)
+each_case = pytest.mark.parametrize("name", CASES, scope="module")
 
 
 @pytest.fixture(scope="module")

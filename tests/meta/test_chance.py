@@ -7,8 +7,8 @@ import torch
 
 from icl_lib.meta import Result, nulls
 from icl_lib.meta.chance import (
-    FALLS,
     IN_PART,
+    NOT_SHOWN,
     SURVIVES,
     above_null,
     by_task,
@@ -147,16 +147,16 @@ def test_above_null_needs_an_interval_above_zero_and_more_than_half():
     near = above_null(values, [0.4, 0.5, 0.45, 0.41])
     assert near.verdict == IN_PART
     assert near.share == pytest.approx(1.76 / 2.15)
-    assert above_null(values, [0.1, 0.9, 0.2, 0.8]).verdict == FALLS
-    assert above_null(values, values).verdict == FALLS
-    assert above_null([-0.1, -0.2, -0.15], [-0.3, -0.4, -0.35]).verdict == FALLS
+    assert above_null(values, [0.1, 0.9, 0.2, 0.8]).verdict == NOT_SHOWN
+    assert above_null(values, values).verdict == NOT_SHOWN
+    assert above_null([-0.1, -0.2, -0.15], [-0.3, -0.4, -0.35]).verdict == NOT_SHOWN
 
 
 def test_left_by_asks_what_is_left():
     values = [0.5, 0.6, 0.55, 0.5]
     assert left_by(values, [0.4, 0.5, 0.5, 0.4]).verdict == SURVIVES
     assert left_by(values, [0.1, 0.1, 0.12, 0.1]).verdict == IN_PART
-    assert left_by(values, [0.2, -0.2, 0.1, -0.1]).verdict == FALLS
+    assert left_by(values, [0.2, -0.2, 0.1, -0.1]).verdict == NOT_SHOWN
     with pytest.raises(ValueError, match="got 4 values and 1"):
         left_by(values, [0.1])
 

@@ -22,7 +22,7 @@ from icl_lib.meta.prompts import (
     with_demonstrations,
     with_filler,
 )
-from icl_lib.meta.ranks import in_context_attention, kendall, query_query
+from icl_lib.meta.ranks import error_weighted, in_context_attention, kendall, query_query
 from icl_lib.meta.result import KEYS, VALUES, examples_path
 from icl_lib.meta.similarity import output_update_similarity
 from icl_lib.meta.tabulate import mean_row, metric_rows
@@ -258,6 +258,20 @@ def test_many_step_sizes_at_once_equal_one_by_one(model, toy):
         assert one.settings == alone.settings
         assert one.examples.log_probs.map(tuple).equals(alone.examples.log_probs.map(tuple))
     assert later[0].settings["finetuning"]["descent"] == "layer-causal"
+
+
+@pytest.mark.parametrize("biases", [True, False])
+def test_biases_that_do_not_train_do_not_contribute(model, toy, monkeypatch, biases):
+    told = []
+
+    def spy(trace, seen, *, bias):
+        told.append(bias)
+        return error_weighted(trace, seen, bias=bias)
+
+    monkeypatch.setattr("icl_lib.meta.measure.error_weighted", spy)
+    how = Finetuning(lr=0.3, biases=biases)
+    run(model, toy, queries=3, finetuning=how, controls=("padding", "shuffled-labels"))
+    assert set(told) == {biases}
 
 
 def test_a_record_holds_what_is_measured(model, toy, base):

@@ -67,6 +67,13 @@ def test_inversions_by_counting(n, seed):
     assert np.array_equal(inversions(x), slow)
 
 
+def test_as_many_inversions_as_there_can_be():
+    for n in (192, 193, 500):  # one block, two, four
+        falling = np.arange(n)[None, ::-1]
+        assert inversions(falling).item() == n * (n - 1) / 2
+        assert inversions(falling[:, ::-1]).item() == 0
+
+
 @given(st.integers(0, 10_000))
 def test_only_order_counts_and_rows_are_independent(seed):
     generator = torch.Generator().manual_seed(seed)

@@ -55,7 +55,7 @@ def test_controls_have_a_dot_for_each_task_and_a_stroke_for_their_mean():
 
 
 def test_grid_has_words_in_each_cell_and_a_dash_where_nothing_is():
-    cells = {("a", "x"): ("falls", "90 %"), ("b", "y"): ("in part", "60 %")}
+    cells = {("a", "x"): ("not shown", "90 %"), ("b", "y"): ("in part", "60 %")}
     figure = plots.survival_grid(["a", "b"], ["x", "y"], cells, alt=ALT)
     more = cells | {("a", "y"): ("survives", "1 %")}
     assert count(figure, TEXTS) == 4 + 2 * 2 + 2

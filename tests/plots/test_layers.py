@@ -65,15 +65,14 @@ def test_update_shapes_writes_the_rank_of_every_update():
     assert drawn[0] != drawn[1]
 
 
-def test_similarity_in_training_has_accuracies_and_a_panel_a_metric():
+def test_similarity_in_training_has_a_panel_for_each_share_and_metric():
     panels = {"raw": {"measured": LINE, "another query": LINE}}
-    accuracies = {"zero-shot": RISE, "in-context": RISE}
-    drawn = plots.similarity_in_training([0, 500, 4000], accuracies, panels, alt=ALT)
-    assert count(drawn, "axes") == 2
-    # matplotlib leaves names that begin with a line out of legends
-    fewer = {"raw": {"measured": LINE, "_another query": LINE}}
-    again = plots.similarity_in_training([0, 500, 4000], accuracies, fewer, alt=ALT)
-    assert count(again, "text") == count(drawn, "text") - 1
+    shares = {"accuracy": {"zero-shot": RISE}, "mass": {"in-context": RISE}}
+    drawn = plots.similarity_in_training([0, 500, 4000], shares, panels, alt=ALT)
+    # three panels, and a place in the grid that stays empty
+    titles = [b"accuracy", b"mass", b"raw", b"another query", b"zero-shot"]
+    assert [drawn.light.count(b"<!-- " + t + b" -->") for t in titles] == [1] * 5
+    assert drawn.light.count(b"<!-- 4,000 -->") == 3
 
 
 def test_figures_want_a_sentence():

@@ -90,6 +90,30 @@ def test_heads_turned_at_random_keep_rank_and_lose_direction(model):
     assert (found["own", "update_cosine"] - found["rotated", "update_cosine"]).abs().max() > 0.01
 
 
+def test_answers_by_hand():
+    told = {
+        ("none", "zero_shot"): [[0.1, 0.1], [0.2, 0.2]],
+        ("none", "in_context"): [[0.6, 0.2], [0.1, 0.7]],
+        ("none", "finetuned"): [[0.2, 0.1], [0.4, 0.4]],
+        ("wrong-task", "finetuned"): [[0.1, 0.3], [0.1, 0.2]],
+    }
+    rows = [
+        {"seed": 4, "control": c, "condition": role, "query": q, "log_probs": logs}
+        for (c, role), table in told.items()
+        for q, logs in [(1, [math.log(p) for p in table[1]]), (0, [math.log(p) for p in table[0]])]
+    ]
+    found = {
+        (row["control"], row["metric"]): row["value"]
+        for row in lab_layers.answer_rows(pd.DataFrame(rows))
+    }
+    assert found["none", "mass_in_context"] == pytest.approx(0.8)
+    assert found["none", "mass_finetuned"] == pytest.approx(0.55)
+    # query 0: both towards the first label; query 1: finetuning moves neither way, left out
+    assert found["none", "label_change"] == pytest.approx(1)
+    assert found["wrong-task", "label_change"] == pytest.approx((-1 + 1) / 2)
+    assert ("wrong-task", "mass_finetuned") not in found
+
+
 def test_interval_is_students():
     values = [0.1, 0.4, 0.2, 0.35, 0.15]
     mean, half = lab_layers.interval(values)

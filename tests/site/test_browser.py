@@ -12,7 +12,6 @@ SITE = Path(__file__).resolve().parents[2] / "_build" / "html"
 PAGES = sorted(
     p.relative_to(SITE).as_posix() for p in SITE.rglob("*.html") if "_static" not in p.parts
 )
-each_page = [pytest.param(page, marks=pytest.mark.xdist_group(page)) for page in PAGES]
 CHAPTERS = [page for page in PAGES if page.startswith("notebooks/")]
 WEIGHT_LIMIT = 700_000
 SETTLED = """async () => {
@@ -59,7 +58,7 @@ class Recorded(Visit):
         }
 
 
-@pytest.fixture(scope="module", params=each_page)
+@pytest.fixture(scope="module", params=PAGES)
 def visit(request, browser, address):
     """One page over http, opened once for all tests of this module."""
     opened = Recorded(browser, address + request.param)
@@ -137,7 +136,7 @@ def test_phone_scrolls_down_and_not_sideways(visit):
     assert wide == []
 
 
-@pytest.mark.parametrize("page", each_page)
+@pytest.mark.parametrize("page", PAGES)
 def test_page_works_from_disk(site, browser, page):
     opened = Recorded(browser, (site / page).as_uri())
     states = opened.page.eval_on_selector_all("icl-figure", "all => all.map(f => f.dataset.ready)")
@@ -180,7 +179,7 @@ def test_japanese_text_is_there(address, browser):
     opened.close()
 
 
-@pytest.mark.parametrize("page", each_page)
+@pytest.mark.parametrize("page", PAGES)
 def test_without_javascript_the_text_is_there(site, address, browser, page):
     context = browser.new_context(java_script_enabled=False)
     opened = context.new_page()

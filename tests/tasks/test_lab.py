@@ -196,14 +196,14 @@ def values_used(plan):
 
 @pytest.mark.parametrize("pairs", [False, True])
 def test_no_training_document_uses_a_reserved_pair_of_values(pairs):
-    plan = LAB.plans(20_000, seeded(7), pairs=pairs)
+    plan = LAB.plans(8000, seeded(7), pairs=pairs)
     for asked, values in values_used(plan):
         assert len(set(values)) == len(values)
         assert not any(set(pair) <= set(values) for pair in RESERVED[asked])
 
 
 def test_no_training_document_has_a_reserved_class():
-    plan = LAB.plans(20_000, seeded(7))
+    plan = LAB.plans(8000, seeded(7))
     for asked, values in zip(plan.asked, plan.values, strict=True):
         classes = {tuple(sorted(c)) for c in values.tolist()}
         assert not classes & set(RESERVED_CLASSES[asked])
@@ -211,7 +211,7 @@ def test_no_training_document_has_a_reserved_class():
 
 @pytest.mark.parametrize("pairs", [False, True])
 def test_all_other_pairs_of_values_do_meet_in_training(pairs):
-    used = values_used(LAB.plans(20_000, seeded(7), pairs=pairs))
+    used = values_used(LAB.plans(8000, seeded(7), pairs=pairs))
     for asked in {a for a, _ in used}:
         met = {p for a, values in used if a == asked for p in itertools.combinations(values, 2)}
         assert met | set(RESERVED[asked]) == set(
@@ -222,7 +222,7 @@ def test_all_other_pairs_of_values_do_meet_in_training(pairs):
 
 @pytest.mark.parametrize("pairs", [False, True])
 def test_no_training_document_gives_a_value_its_reserved_label(pairs):
-    plan = LAB.plans(20_000, seeded(8), pairs=pairs)
+    plan = LAB.plans(8000, seeded(8), pairs=pairs)
     for asked, names in enumerate(RESERVED_NAMES):
         for value, name in names.items():
             named = plan.labels == LAB.first_arbitrary + name
