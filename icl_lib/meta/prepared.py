@@ -140,7 +140,8 @@ class Prepared:
         parts = ["none", *(c for c in UNTRAINED if c in self.setting.controls)]
         for control in parts:
             what = "the model" if control == "none" else control
-            self.tell(f"{self.task.name}, seed {question.seed}: {what}")
+            where = "" if self.setting.position == "prediction" else ", published position"
+            self.tell(f"{self.task.name}, seed {question.seed}: {what}{where}")
             part = self._part(question, control)
             conditions, comparisons = _conditions(part, how)
             measured = _measure(conditions, comparisons, part)

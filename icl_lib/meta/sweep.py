@@ -217,7 +217,8 @@ class _Work:
             with ProcessPoolExecutor(max_workers=1) as alone:
                 yield alone.submit(_run_all, *calls[0]).result()
             return
-        many = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
+        # Ray's backend knows no generators: there all groups are told of at the end
+        many = joblib.Parallel(jobs, return_as="list" if kind == "ray" else "generator_unordered")
         yield from many(joblib.delayed(_run_all)(*call) for call in calls)
 
     def _told(self, name: str, problem: str | None) -> None:

@@ -205,7 +205,7 @@ def update_shapes(
     grid[0].set_ylabel("share of the largest")
 
 
-@figure(size=(7.8, 7.0))
+@figure(size=(7.8, 8.2))
 def similarity_in_training(
     fig,
     theme: Theme,
@@ -235,9 +235,12 @@ def similarity_in_training(
         axes.set_ylim(0, 1.03)
         for (name, values), (role, dash) in zip(lines.items(), looks, strict=False):
             axes.plot(x, values, linestyle=dash, color=color(role, theme), label=name)
-    inks = (("query", "-"), ("error", ":"), ("gold", "--"), ("neutral", "-."))
+    names = dict.fromkeys(name for curves in panels.values() for name in curves)
+    looks = (("query", "-"), ("error", ":"), ("gold", "--"), ("neutral", "-."), ("value", "--"))
+    inks = dict(zip(names, looks, strict=False))
     for axes, (metric, curves) in zip(grid[len(shares) :], panels.items(), strict=False):
-        for (name, (means, halves)), (role, dash) in zip(curves.items(), inks, strict=False):
+        for name, (means, halves) in curves.items():
+            role, dash = inks[name]
             m, w = np.asarray(means, dtype=float), np.nan_to_num(np.asarray(halves, dtype=float))
             axes.fill_between(x, m - w, m + w, color=color(role, theme), alpha=0.16, linewidth=0)
             axes.plot(x, m, linestyle=dash, color=color(role, theme), label=name)
@@ -247,4 +250,9 @@ def similarity_in_training(
         shown = x[:: max(1, -(-len(x) // 6))]
         axes.set_xticks(shown, [f"{steps[i]:,}" for i in shown], fontsize=9)
         axes.set_xlabel("training step")
-        axes.legend(fontsize=9)
+        longest = max(map(len, axes.get_legend_handles_labels()[1]))
+        columns = 3 if longest < 14 else 2
+        axes.legend(
+            fontsize=8.5, ncols=columns, loc="upper center", bbox_to_anchor=(0.5, -0.3),
+            columnspacing=1.0,
+        )  # fmt: skip

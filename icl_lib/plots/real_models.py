@@ -45,14 +45,7 @@ def prompt_room(
 
 
 @figure(size=(7.4, 3.9))
-def cost_lines(
-    fig,
-    theme: Theme,
-    table: pd.DataFrame,
-    *,
-    label: str,
-    measured: Mapping[tuple[str, str], float] | None = None,
-) -> None:
+def cost_lines(fig, theme: Theme, table: pd.DataFrame, *, label: str) -> None:
     """Draw a cost of every model, a line for each data set, on a logarithmic axis.
 
     Parameters
@@ -61,21 +54,11 @@ def cost_lines(
         A row for each model, a column for each data set.
     label
         Of the vertical axis.
-    measured
-        By model and data set, what was measured: a ring.
     """
-    axes, rings = fig.subplots(), measured or {}
+    axes = fig.subplots()
     for i, name in enumerate(table.columns):
-        ink = color(SERIES[i % len(SERIES)], theme)
-        axes.plot(
-            range(len(table)), table[name], marker=MARKS[i % len(MARKS)], color=ink, label=name
-        )
-    for i, ((model, name), value) in enumerate(rings.items()):
-        axes.plot(
-            table.index.get_loc(model), value, "o", markersize=13, markerfacecolor="none",
-            markeredgewidth=1.8, color=color(SERIES[table.columns.get_loc(name)], theme),
-            label=None if i else "measured",
-        )  # fmt: skip
+        ink, mark = color(SERIES[i % len(SERIES)], theme), MARKS[i % len(MARKS)]
+        axes.plot(range(len(table)), table[name], marker=mark, color=ink, label=name)
     axes.set_yscale("log")
     axes.set_xticks(range(len(table)), table.index, rotation=20, ha="right")
     axes.set_ylabel(label)

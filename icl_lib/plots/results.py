@@ -159,7 +159,8 @@ def layer_lines(fig, theme: Theme, lines: Tables, *, label: str) -> None:
     for i, (name, table) in enumerate(lines.items()):
         ink, layers = color(SERIES[i % len(SERIES)], theme), table.columns.to_numpy() + 1
         axes.fill_between(layers, table.min(), table.max(), color=ink, alpha=0.15, linewidth=0)
-        axes.plot(layers, table.mean(), marker=MARKS[i % len(MARKS)], color=ink, label=name)
+        mark = MARKS[i % len(MARKS)]
+        axes.plot(layers, table.mean(), marker=mark, color=ink, label=_called(name))
     axes.set_xticks(layers, [str(n) for n in layers])
     axes.set_xlabel("layer")
     axes.set_ylabel(label)
@@ -185,8 +186,12 @@ def control_rows(fig, theme: Theme, tables: Tables, *, label: str) -> None:
         axes.plot(values, at, linestyle="none", marker=".", markersize=8, alpha=0.6, color=ink)
         axes.plot([np.nanmean(values)], [place], marker="D", markersize=8, color=ink)
     axes.axvline(0, color=color("muted", theme), linewidth=1)
-    axes.set_yticks(range(len(names))[::-1], names)
+    axes.set_yticks(range(len(names))[::-1], [_called(name) for name in names])
     axes.set_xlabel(label)
+
+
+def _called(control: str) -> str:
+    return "the comparison itself" if control == "none" else control
 
 
 @figure(size=(6.6, 4.0))
@@ -487,7 +492,8 @@ def _by_layer(
         layers = rows.pivot(index=["task", "seed"], columns="layer", values="value")
         lines[control] = layers.rename(columns=int)
     words = "; ".join(
-        f"{name} " + ", ".join(f"{v:.2f}" for v in table.mean()) for name, table in lines.items()
+        f"{_called(name)} " + ", ".join(f"{v:.2f}" for v in table.mean())
+        for name, table in lines.items()
     )
     alt = alt or f"{metric} from the first layer to the last, means over tasks and seeds: {words}."
     return layer_lines(lines, label=metric, alt=alt)
@@ -504,6 +510,6 @@ def _controls(
             continue
     if not tables:
         raise KeyError(f"nothing was measured of {metric!r}")
-    words = ", ".join(f"{name} {np.nanmean(table):.2f}" for name, table in tables.items())
+    words = ", ".join(f"{_called(name)} {np.nanmean(t):.2f}" for name, t in tables.items())
     alt = alt or f"{metric} under every control, means over tasks and seeds: {words}."
     return control_rows(tables, label=metric, alt=alt)

@@ -564,7 +564,7 @@ def shipped() -> tuple[GPT, dict]:
 def snapshots() -> dict[int, GPT]:
     """Return the network at several steps of its training, the untrained and the shipped one too.
 
-    Explained in: 18_layers
+    Explained in: 18_layer_by_layer
     """
     film = cards.load_shipped(RECIPES["lab-steps"])[0]
     found = {0: LAB.untrained().eval()}

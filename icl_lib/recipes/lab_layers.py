@@ -16,6 +16,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from icl_lib.meta import Finetuning, finetune, prepare
 from icl_lib.meta.choice import best_step_size
@@ -308,10 +310,21 @@ def head_rows(
 
 
 @torch.no_grad()
-def head_metrics(
+def head_updates(
     model: GPT, task: LabTask, seed: int, partners: Mapping[str, GPT], plan: Plan = PLAN
-) -> dict[tuple[str, str], torch.Tensor]:
-    """Return the comparisons for one prompt, ``L H``, by whose ΔW_FT and metric.
+) -> tuple[Float[Tensor, "1 L H K K"], dict[str, Float[Tensor, "E L H K K"]]]:
+    """Return ΔW_ICL of a prompt's demonstrations, and ΔW_FT of several finetuned models.
+
+    Parameters
+    ----------
+    model, task, seed
+        Whose heads, and which demonstrations.
+    partners
+        Finetuned models by name.
+    plan
+        Number of demonstrations and of query texts E.
+
+    Source: Dai et al. (2023), eqs. 12 and 13.
 
     Explained in: 18_layer_by_layer
     """
@@ -321,16 +334,32 @@ def head_metrics(
     (batch,) = make_batches(texts, tokens_at_once=10**6)
     start = read_prefix(model, opening(task).tokens)
     seen = observe(model, batch, start, task.label_tokens)
-    found = {}
-    updates = {
+    return icl, {
         name: finetuned_updates(model, twin, seen.text_inputs, seen.seen)
         for name, twin in partners.items()
     }
+
+
+@torch.no_grad()
+def head_metrics(
+    model: GPT, task: LabTask, seed: int, partners: Mapping[str, GPT], plan: Plan = PLAN
+) -> dict[tuple[str, str], Float[Tensor, "L H"]]:
+    """Return the comparisons for one prompt by whose ΔW_FT and metric, means over query texts.
+
+    Parameters
+    ----------
+    model, task, seed, partners, plan
+        As in :func:`head_updates`; ``own`` must be among the partners.
+
+    Explained in: 18_layer_by_layer
+    """
+    icl, updates = head_updates(model, task, seed, partners, plan)
     generator = torch.Generator().manual_seed(seed)
     turned = [  # its own rotations for each head of each layer
         rotated(one, generator) for one in updates["own"].flatten(1, 2).unbind(1)
     ]
     updates["rotated"] = torch.stack(turned, 1).unflatten(1, updates["own"].shape[1:3])
+    found = {}
     for name, ft in updates.items():
         values = compare_matrices(icl, ft) | {"update_cosine": matrix_cosine(icl, ft)}
         for metric, value in values.items():
@@ -417,10 +446,8 @@ def save(path: Path, table: pd.DataFrame, settings: Mapping) -> Path:
     small = small.assign(value=small.value.round(4).astype("float32"))
     arrow = pa.Table.from_pandas(small, preserve_index=False)
     about = {**(arrow.schema.metadata or {}), b"icl_settings": json.dumps(settings).encode()}
-    pq.write_table(
-        arrow.replace_schema_metadata(about), path, compression="zstd", compression_level=19,
-        use_dictionary=list(WORDS), use_byte_stream_split=["value"],
-    )  # fmt: skip
+    whole = arrow.replace_schema_metadata(about)
+    pq.write_table(whole, path, compression="zstd", compression_level=19)
     return path
 
 

@@ -34,13 +34,15 @@ def prepare(model, task, seed):
         time.sleep(float(os.environ.get("SWEEP_SECONDS", "0")))
         if task == "broken" and lr == 0.1:
             raise RuntimeError("this cell is broken\nand has a long story")
-        if task == "deadly" and lr == 0.1:
+        spent = Path(os.environ["SWEEP_LOG"]).with_name("spent")
+        if task == "once" and lr == 0.1 and not spent.exists():
+            spent.touch()
             die()
-        if task == "once" and lr == 0.1 and seed == 1:
-            spent = Path(os.environ["SWEEP_LOG"]).with_name("spent")
-            if not spent.exists():
-                spent.touch()
-                die()
+        if task == "deadly" and lr == 0.1:
+            limit = time.monotonic() + 20
+            while not spent.exists() and time.monotonic() < limit:  # let the other die first
+                time.sleep(0.02)
+            die()
         row = {"model": model, "task": task, "seed": seed, "lr": lr}
         row |= {"position": "prediction", "descent": "plain", "control": "none"}
         row |= {"metric": "simaou", "layer": None, "head": None}

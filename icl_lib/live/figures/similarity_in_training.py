@@ -107,7 +107,7 @@ class SimilarityInTraining(BookFigure):
 
     def picture(self) -> str:
         """Return the similarity with its control over the training, and accuracy in context."""
-        last, runs = self.steps[-1], list(range(len(self.steps)))
+        runs = range(len(self.steps))
         curves = {
             "in-context accuracy": ("predicted", [self.accuracies[self.way][i][1] for i in runs]),
             self.metrics[self.metric]: ("query", [self.now(i)[0] for i in runs]),
@@ -120,12 +120,13 @@ class SimilarityInTraining(BookFigure):
         ]
         for i, (name, (role, values)) in enumerate(curves.items()):
             points = [
-                (40 + 370 * n / last, 220 - 180 * (v - low) / (1 - low))
-                for n, v in zip(self.steps, values, strict=True)
+                (50 + 350 * i / (len(runs) - 1), 220 - 180 * (v - low) / (1 - low))
+                for i, v in enumerate(values)
             ]
             parts += [svg.polyline(points, role, width=2.5)]
             parts += [svg.text(10 + 200 * (i % 2), 14 + 16 * (i // 2), name, role=role)]
-        parts.append(svg.text(225, 242, f"training step, 0 to {last}", anchor="middle"))
+        ends = f"training step, {self.steps[0]} to {self.steps[-1]}, moments evenly spaced"
+        parts.append(svg.text(225, 242, ends, anchor="middle"))
         return svg.svg(420, 250, self.sentence(), parts)
 
 

@@ -58,14 +58,15 @@ const line = (points, role, { dash, thick } = {}) => s("path", {
 });
 
 function course(state, found, box) {
-  const last = state.steps[state.steps.length - 1];
   const low = Math.min(0, ...found.course, ...found.largest);
-  const x = scale([0, last], [box[0], box[2]]);
+  const x = scale([0, state.steps.length - 1], [box[0] + 8, box[2]]);
   const y = scale([low, 1], [box[3], box[1]]);
-  const at = x(found.step);
-  const along = (values) => values.map((v, i) => [x(state.steps[i]), y(v)]);
+  const at = x(state.moment);
+  const every = Math.ceil(state.steps.length / 7);
+  const along = (values) => values.map((v, i) => [x(i), y(v)]);
   return [
-    axes({ x, y, box, xTicks: ticks(0, last, 4), yTicks: ticks(low, 1, 5), xLabel: "training step" }),
+    axes({ x, y, box, xTicks: [], yTicks: ticks(low, 1, 5), xLabel: "training step, measured moments" }),
+    ...state.steps.flatMap((step, i) => (i % every ? [] : [text(x(i), box[3] + 17, String(step), { anchor: "middle", role: "muted", size: 12 })])),
     s("line", { x1: at, y1: box[1], x2: at, y2: box[3], stroke: color("muted"), "stroke-width": 1, "stroke-dasharray": "4 3" }),
     ...CONDITIONS.map((_, i) => line(along(state.accuracies[state.way].map((row) => row[i])), INKS[i], { dash: DASHES[i] })),
     line(along(found.course), "query", { thick: true }),
@@ -112,7 +113,7 @@ function legends(state) {
 function render({ model, el, signal }) {
   const steps = model.get("steps");
   const [left, right] = [0, 1].map(() => drawing({ width: 420, height: 286, label: "" }));
-  const box = [46, 72, 408, 244];
+  const box = [46, 72, 396, 244];
   const options = (trait) => model.get(trait).map((name, i) => [i, name]);
   const controls = [
     slider({ model, trait: "moment", label: "Training step", min: 0, max: steps.length - 1, step: 1, format: (i) => String(steps[i]) }),
