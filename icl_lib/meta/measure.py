@@ -295,8 +295,8 @@ def rank_metrics(
         tau = ours.against(ranking)
         found[f"kendall_a_{name}"], found[f"kendall_b_{name}"] = tau.a, tau.b
     scale = ft.queries.shape[-1] ** -0.5
-    soft = Ranking.of(context.softmax(-1), ours.order)  # the order stays, ties are added
-    other = Ranking.of((ranked["query"] * scale).softmax(-1), theirs["query"].order)
+    soft = ours.tied(context.softmax(-1))  # the order stays, ties are added
+    other = theirs["query"].tied((ranked["query"] * scale).softmax(-1))
     return found | {"kendall_published": soft.against(other).b}
 
 

@@ -96,6 +96,25 @@ class Ranking:
         np.cumsum(np.diff(values, axis=1) > least, axis=1, out=ranks[:, 1:])
         return cls(x.shape, order, ranks, tied_pairs(ranks))
 
+    def tied(self, x: Float[Tensor, "*batch n"]) -> "Ranking":
+        """Return the same order with more ties: those between numbers that are equal in ``x``.
+
+        ``x`` must rise with the numbers that were ranked, as their softmax does, whose small
+        weights vanish.
+
+        Raises
+        ------
+        ValueError
+            If the shapes differ.
+        """
+        if x.shape != self.shape:
+            raise ValueError(f"expected the shape {tuple(self.shape)}, got {tuple(x.shape)}")
+        rows = x.detach().cpu().reshape(-1, x.shape[-1]).numpy()
+        values, ranks = np.take_along_axis(rows, self.order, 1), np.zeros_like(self.ranks)
+        apart = (np.diff(self.ranks, axis=1) > 0) & (np.diff(values, axis=1) > 0)
+        np.cumsum(apart, axis=1, out=ranks[:, 1:])
+        return Ranking(self.shape, self.order, ranks, tied_pairs(ranks))
+
     def against(self, other: "Ranking") -> Kendall:
         """Return τ with the same rows of another tensor, ranked as well.
 

@@ -131,8 +131,8 @@ def sweep(
         Folder of the results, one Parquet file a cell. A cell that failed leaves a ``.error.txt``
         there and is tried again by the next call; the others go on.
     jobs
-        Processes; −1 for one a core. If the system kills one, as it does when memory is short, the
-        cell it was at is tried once more, alone, and then reported.
+        Processes; −1 for one a core, which 1 means, too, on Ray. If the system kills one, as it
+        does when memory is short, the cell it was at is tried once more, alone, and then reported.
     address
         Of a Ray cluster (``auto``, or ``ray://host:port``). Every machine must see ``out``.
     progress
@@ -148,6 +148,7 @@ def sweep(
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     found = tuple(cell.name for cell in cells if is_done(out, cell))
+    jobs = -1 if address is not None and jobs == 1 else jobs
     work = _Work(prepare, out, jobs, progress or (lambda text: None))
     left = [c for c in cells if c.name not in set(found)]
     with _backend(address) as kind:
@@ -217,8 +218,12 @@ class _Work:
             with ProcessPoolExecutor(max_workers=1) as alone:
                 yield alone.submit(_run_all, *calls[0]).result()
             return
-        # Ray's backend knows no generators: there all groups are told of at the end
-        many = joblib.Parallel(jobs, return_as="list" if kind == "ray" else "generator_unordered")
+        # Ray's backend knows no generators, so all is told at the end; 1 would be this process
+        ray = kind == "ray"
+        many = joblib.Parallel(
+            n_jobs=2 if ray and jobs == 1 else jobs,
+            return_as="list" if ray else "generator_unordered",
+        )
         yield from many(joblib.delayed(_run_all)(*call) for call in calls)
 
     def _told(self, name: str, problem: str | None) -> None:

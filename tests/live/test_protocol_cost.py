@@ -3,6 +3,7 @@
 from dataclasses import asdict
 
 import pytest
+from live.harness import Move, Visit, write_page
 
 from icl_lib.live import ProtocolCost
 from icl_lib.live.figures import protocol_cost
@@ -65,3 +66,19 @@ def test_what_does_not_fit_is_refused(changed, message):
     given = {"models": [entry("gpt2")], "scopes": SCOPES, "rate": 1e11} | changed
     with pytest.raises(ValueError, match=message):
         ProtocolCost(given.pop("models"), given.pop("scopes"), **given)
+
+
+@pytest.mark.browser
+def test_one_query_saves_nothing_and_a_prompt_that_is_too_long_is_said(browser, tmp_path):
+    figure = ProtocolCost([entry("gpt2")], SCOPES, rate=1e11, demonstrations=20)
+    visit = Visit(browser, write_page(tmp_path, figure).as_uri()).ready()
+    assert visit.numbers()["ratio"] > 5
+    visit.press(Move("slider", "Queries Q", "Home"))
+    assert visit.numbers()["ratio"] == pytest.approx(1)
+    assert "would be refused" not in visit.page.inner_text(".icl-sentence")
+    visit.press(Move("slider", "Demonstrations N", "End"))
+    wanted = cost.Lengths.alike(64, 1, 24).longest
+    said = visit.page.inner_text(".icl-sentence")
+    assert f"needs {wanted:,} positions, {wanted - 1024:,} too many" in said
+    assert visit.numbers()["room"] == 1024 - wanted
+    visit.close()

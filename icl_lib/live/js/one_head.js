@@ -91,6 +91,7 @@ function lossPlot() {
     const y = scale([0, top], [box[3], box[1]]);
     const level = (value, role, dash) =>
       s("line", { x1: box[0], x2: box[2], y1: y(value), y2: y(value), stroke: color(role), "stroke-width": 2, "stroke-dasharray": dash });
+    const apart = y(found.closed) - y(found.nothing);
     const named = (value, role, label, above) =>
       text(box[2] - 12, y(value) + (above ? -6 : 16), label, { anchor: "end", role, size: 12, halo: true });
     picture.redraw(
@@ -99,7 +100,7 @@ function lossPlot() {
       level(found.closed, "gold", "7 5"),
       s("path", { d: path(found.curve.map(([t, v]) => [x(t), y(v)])), fill: "none", stroke: color("predicted"), "stroke-width": 2.5 }),
       named(found.nothing, "neutral", "guessing 0", true),
-      named(found.closed, "gold", "one step, closed form", false),
+      named(found.closed, "gold", "one step, closed form", apart > 32 || apart < 0),
       s("circle", { cx: x(1), cy: y(found.step), r: 6, fill: "none", stroke: color("key"), "stroke-width": 2.5 }),
       s("circle", { cx: x(state.way), cy: y(found.layer), r: 7, fill: color("predicted") }),
     );

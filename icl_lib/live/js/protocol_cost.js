@@ -59,6 +59,7 @@ export function memory(model, parts, { demonstrations: N, doublings, tokens }, s
   return Object.fromEntries(Object.entries(numbers).map(([name, value]) => [name, 4 * value]));
 }
 
+const grouped = (x) => x.toLocaleString("en-US");
 const sum = (parts) => Object.values(parts).reduce((a, b) => a + b, 0);
 
 /** Everything that the figure shows, from its state. */
@@ -102,7 +103,7 @@ const read = (model) => Object.fromEntries(NAMES.map((name) => [name, model.get(
 function words(state, { shown }) {
   const fits = shown.room >= 0
     ? ""
-    : ` The longest prompt needs ${shown.prompt} positions, ${-shown.room} too many: this run would be refused. `
+    : ` The longest prompt needs ${grouped(shown.prompt)} positions, ${grouped(-shown.room)} too many: this run would be refused. `
       + `${shown.fit} demonstrations of this length would fit.`;
   return `${state.chosen}: ${duration(shown.seconds_shared)} if demonstrations are read once, `
     + `${duration(shown.seconds_straight)} if every query reads its whole prompt: ${number(shown.ratio)} times as long. `
@@ -111,13 +112,13 @@ function words(state, { shown }) {
 
 /** Two stacked bars on one scale, each with its sum. */
 function bars(title, list, say) {
-  const picture = drawing({ width: 420, height: 118, label: "" });
+  const picture = drawing({ width: 420, height: 130, label: "" });
   const set = (rows) => {
     const most = Math.max(...rows.map(([, parts]) => sum(parts)));
     picture.redraw(
-      text(4, 14, title, { size: 13 }),
+      text(4, 16, title, { size: 15 }),
       rows.map(([name, parts], i) => {
-        const y = 24 + 46 * i;
+        const y = 26 + 52 * i;
         let left = 4;
         return [
           list.map(([part, , role]) => {
@@ -126,7 +127,7 @@ function bars(title, list, say) {
             left += width;
             return piece;
           }),
-          text(4, y + 37, `${name}: ${say(sum(parts))}`, { role: "muted", size: 12 }),
+          text(4, y + 39, `${name}: ${say(sum(parts))}`, { role: "muted", size: 15 }),
         ];
       }),
     );
@@ -141,7 +142,6 @@ const legend = (list) => h("p", { class: "icl-hint" }, list.map(([, label, role]
 
 function render({ model, el }) {
   const names = (trait) => model.get(trait).map(({ name }) => [name, name]);
-  const grouped = (x) => x.toLocaleString("en-US");
   const measured = model.get("rate");
   const rate = slider({
     model, trait: "rate", label: "Operations a second", min: 1e9, max: 1e15, step: 120, log: true, format: (x) => number(x, 2),
@@ -179,7 +179,14 @@ function render({ model, el }) {
   const hint = "Take one query, then many: where does the time go, and how much is there to save?";
   frame({
     el, model, title: "What a comparison costs", controls,
-    body: [h("p", { class: "icl-hint", text: hint }), time, legend(PARTS), space, legend(HELD), shown, said],
+    body: [
+      h("p", { class: "icl-hint", text: hint }),
+      h("div", { class: "icl-pair" }, [
+        h("div", {}, [time.element, legend(PARTS)]),
+        h("div", {}, [space.element, legend(HELD)]),
+      ]),
+      shown, said,
+    ],
     update,
   });
 }
