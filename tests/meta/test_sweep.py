@@ -12,7 +12,16 @@ import pytest
 
 from icl_lib.meta.choice import PAPER_STEP_SIZES
 from icl_lib.meta.result import Result
-from icl_lib.meta.sweep import Cell, grid, groups, is_done, load_sweep, sweep
+from icl_lib.meta.sweep import (
+    Cell,
+    _mark,
+    _Work,
+    grid,
+    groups,
+    is_done,
+    load_sweep,
+    sweep,
+)
 
 HERE = Path(__file__).parent
 CELLS = grid(["m"], ["a", "b"], [1, 2], [0.1, 0.2])
@@ -86,22 +95,37 @@ def test_a_broken_cell_is_reported_and_stops_nothing(work, tmp_path):
 
 @pytest.mark.slow
 def test_a_worker_killed_by_the_system_takes_nothing_with_it(work, tmp_path):
-    """One cell always kills its process, one does once, one task is too large to be loaded."""
+    """One cell kills its process once, one always."""
     prepare, log = work
-    cells = grid(["m"], ["once", "deadly", "a", "huge"], [1], [0.1, 0.2])
+    cells = grid(["m"], ["once", "deadly", "a"], [1], [0.1, 0.2])
     told, out = [], tmp_path / "out"
     report = sweep(prepare, cells, out, jobs=2, progress=told.append)
-    wanted = {c.name for c in cells if c.task == "huge" or (c.task, c.lr) == ("deadly", 0.1)}
+    wanted = {c.name for c in cells if (c.task, c.lr) == ("deadly", 0.1)}
     assert set(report.failed) == wanted
     assert all("the system killed its process" in why for why in report.failed.values())
     assert set(report.done) == {c.name for c in cells} - wanted
     assert len(told) == len(cells)
-    assert len(load_sweep(out).table) == len(cells) - 3
+    assert len(load_sweep(out).table) == len(cells) - 1
     begun = lines(log, "begin")
     deadly, once = (Cell("m", task, 1, 0.1).name for task in ("deadly", "once"))
     assert begun[deadly] == begun[once] == 2  # tried once more, and not again
     assert max(lines(log, "end").values()) == 1
     assert {p.stem.removesuffix(".error") for p in out.glob("*.error.txt")} == wanted
+
+
+def test_what_kills_its_process_before_the_first_cell_fails_as_a_whole(tmp_path, monkeypatch):
+    group, tries = tuple(grid(["m"], ["huge"], [1], [0.1, 0.2])), []
+
+    def dies(self, todo, jobs, kind):
+        tries.append(todo)
+        _mark(self.out, group).write_text("")
+        return False
+
+    monkeypatch.setattr(_Work, "_handed_out", dies)
+    work = _Work(None, tmp_path, 2, print)
+    work.all([group], None)
+    assert set(work.failed) == {cell.name for cell in group}
+    assert tries == [[group], [group[:1]]]
 
 
 @pytest.mark.slow
