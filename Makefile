@@ -12,8 +12,10 @@ PORT ?= 8000
 TEST_WORKERS ?= 2
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile \
 	-c constraints.txt
-# pip would compile the packages' files one after the other; so all cores do it
-COMPILE := $(BIN)/python -m compileall -qq -j 0
+# pip would compile the packages' files one after the other; so all cores do it, but for the half
+# that is hardly ever imported: Python compiles a file of those when it is
+SELDOM := tests?|testing|models|_inductor|_vendor(ed)?|networkx|sqlalchemy|debugpy|pip|setuptools
+COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/($(SELDOM)|physics|lexers)/'
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help

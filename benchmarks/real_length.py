@@ -10,9 +10,10 @@ byte-level BPE tokenizer that is made of the data sets' own prompts, and then ea
 ``icl-lib compare`` in a process of its own: the model is converted, all three conditions and all
 controls that need nothing else are measured, and the result is written and read again.
 
-Where the wanted demonstrations do not fit the context, ``icl-lib compare`` refuses. Its words are
-kept, and the run is repeated with the number that :func:`icl_lib.meta.count_that_fits` gives. With
-``--context 4096`` a model of the same shape has a longer table of positions, and all fit.
+Of some seeds the first is taken whose demonstrations all fit the context; the lengths decide that,
+and nothing else. Where none is, ``icl-lib compare`` refuses. Its words are kept, and the run is
+repeated with the number that :func:`icl_lib.meta.count_that_fits` gives for the first seed. With
+``--context 2048`` a model of the same shape has as many positions as the paper's models.
 """
 
 import argparse
@@ -62,7 +63,7 @@ class Settings:
     folder: Path
     demonstrations: int
     queries: int
-    seed: int
+    seeds: tuple[int, ...]
     threads: int
 
 
@@ -109,13 +110,15 @@ def make_model(folder: Path, tokenizer, shape: tuple[int, int, int], context: in
     return model.num_parameters()
 
 
-def command(settings: Settings, model: Path, task: str, demonstrations: int, out: Path) -> list:
+def command(
+    settings: Settings, model: Path, task: str, demonstrations: int, seed: int, out: Path
+) -> list:
     """Return the command that a reader would type."""
     return [
         sys.executable, "-m", "icl_lib.cli", "compare",
         "--model", str(model), "--task", task, "--data", str(settings.data), "--out", str(out),
         "--demonstrations", str(demonstrations), "--queries", str(settings.queries),
-        "--seeds", str(settings.seed), "--threads", str(settings.threads), "--wrong-task", "none",
+        "--seeds", str(seed), "--threads", str(settings.threads), "--wrong-task", "none",
         "--lr", "0.01",
     ]  # fmt: skip
 
@@ -151,33 +154,41 @@ def libraries() -> dict:
     return spent
 
 
+def fitting_seed(task: TextTask, settings: Settings, context: int) -> int | None:
+    """Return the first seed whose demonstrations all fit the context."""
+    texts = [task.render(example) for example in choose_queries(task, settings.queries)]
+    for seed in settings.seeds:
+        shown = choose_demonstrations(task, settings.demonstrations, seed)
+        try:
+            check_lengths(context, task, shown, texts)
+        except TooLong:
+            continue
+        return seed
+    return None
+
+
 def measure(settings: Settings, model: Path, task: TextTask, context: int) -> tuple[dict, dict]:
     """Return the row of one data set, and what else is known: refusal, accuracies."""
-    wanted, out = settings.demonstrations, settings.folder / f"{task.name}-{context}.parquet"
-    used, refused = wanted, None
-    asked = choose_queries(task, settings.queries)
-    queries = [task.render(example) for example in asked]
-    try:
-        shown = choose_demonstrations(task, wanted, settings.seed)
-        check_lengths(context, task, shown, queries)
-    except TooLong:
-        status, refused, _ = run(command(settings, model, task.name, wanted, out))
+    used, refused, seed = settings.demonstrations, None, fitting_seed(task, settings, context)
+    out = settings.folder / f"{task.name}-{context}.parquet"
+    if seed is None:
+        seed = settings.seeds[0]
+        status, refused, _ = run(command(settings, model, task.name, used, seed, out))
         if status != 1 or out.exists():
-            raise RuntimeError(f"{task.name}: too long, and yet status {status}") from None
+            raise RuntimeError(f"{task.name}: too long, and yet status {status}")
         refused = refused.splitlines()[-1].removeprefix("icl-lib: ")
-        used = count_that_fits(
-            context, task, most=wanted, seeds=(settings.seed,), queries=settings.queries
-        )
-        shown = shown[:used]
-    status, said, spent = run(command(settings, model, task.name, used, out))
+        used = count_that_fits(context, task, most=used, seeds=(seed,), queries=settings.queries)
+    status, said, spent = run(command(settings, model, task.name, used, seed, out))
     if status:
         raise RuntimeError(f"{task.name}: status {status}: {said}")
-    found, tokens = Result.load(out), with_demonstrations(task, shown).tokens
+    found, shown = Result.load(out), choose_demonstrations(task, used, seed)
+    queries = [task.render(example) for example in choose_queries(task, settings.queries)]
     row = {
         "data set": task.name,
         "context": context,
+        "seed": seed,
         "demonstrations": used,
-        "prompt tokens": len(tokens),
+        "prompt tokens": len(with_demonstrations(task, shown).tokens),
         "queries": len(queries),
         "query tokens": sum(map(len, queries)),
         "longest query": max(map(len, queries)),
@@ -194,7 +205,7 @@ def known(path: Path, setting: dict) -> dict:
     return found if found.get("setting") == setting else {"rows": [], "more": {}}
 
 
-def write(path: Path, setting: dict, row: dict, more: dict) -> None:
+def write(path: Path, setting: dict, alone: dict, row: dict, more: dict) -> None:
     """Write a row in its place among those that are there; each says when it was measured."""
     before = known(path, setting)
     key = (row["data set"], row["context"])
@@ -204,7 +215,7 @@ def write(path: Path, setting: dict, row: dict, more: dict) -> None:
         "hardware": hardware(),
         "versions": {"torch": torch.__version__, "python": platform.python_version()},
         "setting": setting,
-        "libraries alone": libraries(),
+        "libraries alone": alone,
         "rows": [rows[k] for k in sorted(rows, key=lambda k: (k[1], TASKS.index(k[0])))],
         "more": before["more"] | {f"{key[0]}, context {key[1]}": more},
     }
@@ -222,10 +233,11 @@ def main() -> None:
     parser.add_argument("--shape", type=int, nargs=3, default=(12, 768, 12), metavar="N",
                         help="layers, width, heads (GPT-2's smallest)")  # fmt: skip
     parser.add_argument("--vocabulary", type=int, default=8192, help="of the tokenizer (8192)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
+    alone = libraries()  # first: a child's peak begins with what its parent holds
     texts = [find_task(name, Letters(), source=options.data) for name in TASKS]
     tokenizer = make_tokenizer([p for t in texts for p in prompts(t)], options.vocabulary)
     with tempfile.TemporaryDirectory() as folder:
@@ -237,7 +249,6 @@ def main() -> None:
             "weights": "random",
             "vocabulary of the tokenizer": len(tokenizer),
             "demonstrations wanted": options.demonstrations,
-            "seed": options.seed,
             "threads": options.threads,
             "dtype": "float32",
         }
@@ -247,12 +258,12 @@ def main() -> None:
             queries = min(options.queries, len(task.split("validation")))
             settings = Settings(
                 options.data, Path(folder), options.demonstrations, queries,
-                options.seed, options.threads,
+                tuple(options.seeds), options.threads,
             )  # fmt: skip
             row, more = measure(settings, model, task, options.context)
             rows.append(row)
             print(json.dumps(row | more), flush=True)
-            write(options.out, setting, row, more)
+            write(options.out, setting, alone, row, more)
     print(f"\n{table(rows)}")
 
 
