@@ -5,6 +5,7 @@ import os
 import pytest
 import torch
 from hypothesis import settings
+from jaxtyping import config
 
 settings.register_profile("book", deadline=None, max_examples=25, derandomize=True)
 settings.load_profile("book")
@@ -14,6 +15,17 @@ settings.load_profile("book")
 def _one_thread():
     """Two cores run two test processes; a test that spreads over both only slows its neighbour."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def shapes_unchecked():
+    """For one long computation whose functions other tests call with their shapes checked.
+
+    The checks cost ten times what they check where a grammar calls short functions a million times.
+    """
+    config.update("jaxtyping_disable", True)
+    yield
+    config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ def test_card_describes_the_recipe(recipe):
     assert card["command"] == f"icl-lib train {recipe.name}"
 
 
-def test_first_steps_are_those_on_the_card():
+def test_first_steps_are_those_on_the_card(shapes_unchecked):
     _, card = cards.load_shipped(ASSISTANT)
     run = ASSISTANT.train(ASSISTANT.untrained(), steps=3)
     assert run.losses == pytest.approx(card["first_losses"][:3], rel=1e-4)
