@@ -279,7 +279,8 @@ def memory(
     - keys and values of the demonstrations: :math:`2LIn` for each condition that has them
     - trace: :math:`Nm\,L(D + 3I)` for each training that is kept: inputs, queries, error signals
     - queries: what every condition shows of the texts that are read at once, :math:`L(D + 2I)` a
-      token, and the scores on demonstrations in one layer, :math:`3Hn` a token
+      token, and the scores on demonstrations in one layer, :math:`3Hn` a token. A batch is let go
+      when the next one has been read: two are held.
     - logits of the longest step of training, four times
 
     Plain SGD keeps nothing between steps: no optimiser's state is in the list. What Python and its
@@ -301,7 +302,7 @@ def memory(
     own, n = sum(count_parameters(config).values()), lengths.prompt
     together = lengths.query
     if shared:
-        together = max(together, min(tokens_at_once, lengths.queries * lengths.query))
+        together = max(together, min(2 * tokens_at_once, lengths.queries * lengths.query))
     trained = lengths.demonstrations * lengths.trained
     states = 2 + parts.copies - parts.fresh + bool(parts.long > 1)
     numbers = {

@@ -111,7 +111,7 @@ def test_parts_grow_with_what_is_asked():
 
 
 def test_memory_is_named_and_grows_with_the_batch():
-    config, lengths = preset("gpt2"), Lengths.alike(32, 256, 24)
+    config, lengths = preset("gpt2"), Lengths.alike(32, 1024, 24)
     held = cost.memory(config, lengths)
     assert held["weights"] == 2 * 4 * 124_439_808
     assert cost.memory(config, lengths, Parts.of(()))["weights"] == 4 * 124_439_808
@@ -119,7 +119,7 @@ def test_memory_is_named_and_grows_with_the_batch():
     more = cost.memory(config, lengths, tokens_at_once=4096)
     assert more["queries"] / held["queries"] == pytest.approx(2)
     alone = cost.memory(config, lengths, shared=False)
-    assert alone["queries"] / held["queries"] == pytest.approx(24 / 2048)
+    assert alone["queries"] / held["queries"] == pytest.approx(24 / 4096)
     half = cost.memory(config, lengths, bytes_each=2)
     assert sum(half.values()) == sum(held.values()) / 2
 

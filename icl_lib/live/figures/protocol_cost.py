@@ -48,12 +48,12 @@ def operations(
 def memory(
     model: Mapping, parts: Mapping, demonstrations: int, queries: int, tokens: int, *, shared: bool
 ) -> dict[str, float]:
-    """Return :func:`icl_lib.meta.cost.memory` for the same, 2,048 tokens at once, in float32.
+    """Return :func:`icl_lib.meta.cost.memory` for the same, two batches of 2,048 tokens, 32 bits.
 
     Explained in: 19_real_models
     """
     big, m, n = model["layers"] * model["width"], tokens + 2, 1 + demonstrations * (tokens + 2)
-    together = max(tokens, min(2048, queries * tokens)) if shared else tokens
+    together = max(tokens, min(4096, queries * tokens)) if shared else tokens
     fresh, twice = bool(parts["fresh"]), parts["long"] > 1
     states = 2 + parts["copies"] - fresh + twice
     numbers = {

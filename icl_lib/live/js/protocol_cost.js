@@ -40,12 +40,12 @@ export function operations(model, parts, { demonstrations: N, doublings, tokens 
   };
 }
 
-/** Bytes of each part in 32 bits, 2,048 tokens at once. */
+/** Bytes of each part in 32 bits; two batches of 2,048 tokens are held. */
 export function memory(model, parts, { demonstrations: N, doublings, tokens }, shared) {
   const big = model.layers * model.width;
   const m = tokens + 2;
   const n = 1 + N * m;
-  const together = shared ? Math.max(tokens, Math.min(2048, 2 ** doublings * tokens)) : tokens;
+  const together = shared ? Math.max(tokens, Math.min(4096, 2 ** doublings * tokens)) : tokens;
   const twice = parts.long > 1 ? 1 : 0;
   const states = 2 + parts.copies - parts.fresh + twice;
   const numbers = {
