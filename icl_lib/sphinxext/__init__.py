@@ -11,6 +11,7 @@ from icl_lib.sphinxext import (
     notation,
     repairs,
     scoreboard,
+    search,
 )
 
 
@@ -25,6 +26,7 @@ def setup(app: Any) -> dict[str, Any]:
         differs,
         build_report,
         live_figure,
+        search,
     ):
         module.setup(app)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

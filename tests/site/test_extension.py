@@ -11,7 +11,7 @@ from docutils import nodes
 
 from icl_lib import claims
 from icl_lib.live import panel
-from icl_lib.sphinxext import build_report, icons, notation, repairs, scoreboard
+from icl_lib.sphinxext import build_report, icons, notation, repairs, scoreboard, search
 from icl_lib.sphinxext.assets import copy_mathjax
 from icl_lib.sphinxext.tables import table
 from icl_lib.sphinxext.weights import packed, weigh
@@ -143,3 +143,12 @@ def test_rules_of_unused_icons_are_dropped_and_no_others():
     styles = '.fa-cat:before{content:"\\f6be"}.fa-bars:before{content:"\\f0c9"}.fa-cat{color:red}'
     kept = icons.drop_rules(styles, '<i class="fa-bars">')
     assert kept == '.fa-bars:before{content:"\\f0c9"}.fa-cat{color:red}'
+
+
+def test_the_scripts_of_the_search_are_taken_out_and_no_others():
+    kept = '<script src="../_static/doctools.js?v=1"></script>\n'
+    dropped = "".join(
+        f'  <script src="../{name}"></script>\n'
+        for name in ("_static/searchtools.js", "_static/language_data.js?v=2", "searchindex.js")
+    )
+    assert search.drop_search_scripts(kept + dropped + kept) == kept + kept

@@ -146,6 +146,11 @@ def test_build_report_shows_seconds_and_bytes(site):
         assert text.count(notebook.stem) >= 2
 
 
+def test_the_index_of_the_search_is_loaded_where_one_searches(pages):
+    loading = {f.name for f, page in pages.items() if any("searchindex" in a for a in page.asked)}
+    assert loading == {"search.html"}
+
+
 def test_weights_are_counted_for_every_page_and_below_the_limit(site, pages):
     sizes = weigh(site)
     assert {(site / name).resolve() for name in sizes} == set(pages)
