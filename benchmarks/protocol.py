@@ -58,7 +58,7 @@ from icl_lib.tasks.classification import ClassificationTask, Example
 RESULTS = Path(__file__).with_name("protocol_results.json")
 DEMONSTRATIONS, QUERIES, LR, TOKENS = 32, 256, 0.1, 1024
 
-SHAPE = "gpt2-shape"
+SHAPE = "small GPT-2 kind"
 """Name of the random model: GPT-2's architecture and context, fewer and narrower layers."""
 
 RANDOM = GPTConfig(

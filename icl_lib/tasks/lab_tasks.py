@@ -219,7 +219,8 @@ def measured_tasks(lab: Lab | None = None) -> dict[str, LabTask]:
 def practice_tasks(lab: Lab | None = None) -> dict[str, LabTask]:
     """Return six other tasks of the same shapes, on which a step size is chosen.
 
-    They share no class and no label with measured tasks; training documents may be like them.
+    They share no class with measured tasks, and no label with those of the same attribute; training
+    documents may be like them.
 
     Explained in: 16_paper_experiment
     """
